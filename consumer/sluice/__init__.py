@@ -1,0 +1,1 @@
+"""Sluice: image events in, exactly one verdict and one quality event per image out."""

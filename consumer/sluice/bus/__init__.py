@@ -1,0 +1,1 @@
+"""Kafka and Avro: the only package that touches confluent_kafka."""

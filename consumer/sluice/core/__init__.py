@@ -1,0 +1,1 @@
+"""The runtime: values, pure decisions, the loop and the road of a batch."""

@@ -1,0 +1,191 @@
+"""The values that travel down the road, in the order they appear on it.
+
+Record -> Batch -> (ImageGenerated, Picture) -> Job -> Scores -> Decision -> Outcome -> Message
+
+All are frozen and carry what the next step needs. Arrays are uint8, height x width x RGB.
+"""
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sluice_schemas import Clip, Concept, DeadLetter, ModelRef, Quality, Status, Technical, Verdict
+
+Headers = tuple[tuple[str, bytes | None], ...]
+Pixels = NDArray[np.uint8]
+
+
+class Partition(NamedTuple):
+    """A partition of a topic."""
+
+    topic: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One Kafka message. `timestamp_ms` is the broker's or producer's, milliseconds since the epoch."""
+
+    partition: Partition
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+    @property
+    def next_offset(self) -> int:
+        """The offset to commit once this record is done."""
+        return self.offset + 1
+
+    @property
+    def size_bytes(self) -> int:
+        """What holding this record costs in memory, near enough."""
+        return len(self.value or b"") + len(self.key or b"")
+
+
+class FillReason(StrEnum):
+    """Why a batch was cut where it was."""
+
+    COUNT = "count"
+    BYTES = "bytes"
+    AGE = "age"
+    DRAIN = "drain"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A slice of the log: per partition contiguous, in order. `cut_at_s` is on the monotonic clock."""
+
+    records: tuple[Record, ...]
+    reason: FillReason
+    cut_at_s: float
+
+    @property
+    def partitions(self) -> frozenset[Partition]:
+        """The partitions this slice has records of."""
+        return frozenset(record.partition for record in self.records)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded image, ready to be scored.
+
+    `tiles` is (N, 224, 224, 3): tile 0 is the reference view (first frame, upright, on white, centre crop); the rest
+    are what that view does not show: tiles along a long side, further frames, the composite on black.
+    `thumbnail` (h, w, 3) is the whole first frame with its longest edge bounded, for plug-in models; None unless asked.
+    `coverage` is the share of the reference frame's pixels that some tile shows, 0 to 1.
+    """
+
+    sha256: str
+    mime: str
+    width: int
+    height: int
+    frames: int
+    tiles: Pixels
+    coverage: float
+    technical: Technical
+    thumbnail: Pixels | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the lane scores: one picture and, when there is one, its prompt."""
+
+    picture: Picture
+    prompt: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One number from one model: a second opinion or an artefact probe."""
+
+    model: str
+    label: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Everything the models say of one picture; every number in it is finite.
+
+    `concepts` holds all concepts, special care included, each from the tile where its margin is largest.
+    `reference_has_nsfw` is the reference checker's answer for tile 0 alone.
+    """
+
+    concepts: tuple[Concept, ...]
+    reference_has_nsfw: bool
+    guard_band_recheck: bool
+    clip: Clip | None
+    aesthetic: float | None = None
+    opinions: tuple[Score, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a policy makes of scores: a status and the stable codes of the rules that led to it."""
+
+    status: Status
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What a verdict must name so that it can be computed again."""
+
+    models: tuple[ModelRef, ...]
+    preprocess_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One record to publish."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The record was judged: one verdict, one quality event."""
+
+    record: Record
+    verdict: Verdict
+    quality: Quality
+    messages: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The record could not be judged: one indeterminate verdict, one dead letter."""
+
+    record: Record
+    verdict: Verdict
+    dead_letter: DeadLetter
+    messages: tuple[Message, ...] = ()
+
+
+Outcome = Judged | Rejected
+
+
+@dataclass(slots=True)
+class Flight:
+    """A batch under way and the future of its outcomes, one per record and in its order.
+
+    `lost` grows when partitions are revoked; landing skips their records.
+    """
+
+    batch: Batch
+    outcomes: Future[list[Outcome]]
+    lost: set[Partition] = field(default_factory=set)
+
+
+Offsets = Mapping[Partition, int]
+GroupMetadata = Any  # confluent_kafka's opaque value; only the bus looks inside

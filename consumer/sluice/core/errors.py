@@ -1,0 +1,127 @@
+"""Errors, named by what the loop does next.
+
+SluiceError
+|-- Rejection(stage, reason)   the record cannot be judged: indeterminate verdict + dead letter; go on
+|     |-- Undecodable          the bytes on the topic are not an event we know
+|     |-- Refused              the event asks for something policy forbids (a reference, a size)
+|     |-- Unfetchable          the store answered that the image is not there
+|     |-- Unreadable           the bytes are not an image we can decode within the limits
+|     `-- Unscorable           a model gave no finite answer
+|-- DependencyDown             store, registry or device busy: pause and keep polling; never a dead letter
+|-- TransactionAborted         nothing was published; flights stay; land again next turn
+`-- Fatal(exit_code)           leave with a documented exit code; the supervisor restarts
+      |-- Fenced               another process took the transactional id
+      |-- BrokerLost           no broker answered within the deadline
+      |-- DeviceLost           the model lane died or hangs
+      |-- TooManyDeadLetters   the fuse is blown
+      |-- WeightsNotAttested   weights missing, altered, or of the wrong shape
+      `-- BadSettings          a setting or a policy cannot be used
+
+Retriable errors have no class: the adapter retries under its deadline and they never leave it.
+Messages carry no user data: no prompt, no image, no query string, no secret.
+"""
+
+from typing import ClassVar
+
+
+class SluiceError(Exception):
+    """Root of every error this package raises on purpose."""
+
+
+class Rejection(SluiceError):
+    """One record cannot be judged.
+
+    `reason` is a stable snake_case code (it becomes `indeterminate_reason`, a metric label and the dead letter's
+    reason); `message` is for people and carries no user data.
+    """
+
+    stage: ClassVar[str] = "unknown"
+
+    def __init__(self, reason: str, message: str = "") -> None:
+        super().__init__(f"{self.stage}: {reason}" + (f" ({message})" if message else ""))
+        self.reason = reason
+        self.message = message
+
+
+class Undecodable(Rejection):
+    """The bytes on the topic are not an event we know."""
+
+    stage = "decode_event"
+
+
+class Refused(Rejection):
+    """The event asks for something that is not allowed: a forbidden reference, a size over the limit."""
+
+    stage = "admit"
+
+
+class Unfetchable(Rejection):
+    """The store answered, and the image is not to be had (403, 404, 410, hash mismatch)."""
+
+    stage = "fetch"
+
+
+class Unreadable(Rejection):
+    """The bytes are not an image that can be decoded within the limits."""
+
+    stage = "decode_image"
+
+
+class Unscorable(Rejection):
+    """A model gave no finite answer for this image."""
+
+    stage = "score"
+
+
+class DependencyDown(SluiceError):
+    """A store, registry or device is not available now; the records wait, they are not rejected."""
+
+    def __init__(self, dependency: str, message: str = "") -> None:
+        super().__init__(f"{dependency} is not available" + (f": {message}" if message else ""))
+        self.dependency = dependency
+
+
+class TransactionAborted(SluiceError):
+    """Nothing was published; the same outcomes may be committed again."""
+
+
+class Fatal(SluiceError):
+    """The process must leave; `exit_code` is documented in the README."""
+
+    exit_code: ClassVar[int] = 70
+
+
+class Fenced(Fatal):
+    """A newer producer owns our transactional id, or the transaction's state is beyond repair."""
+
+    exit_code = 71
+
+
+class BrokerLost(Fatal):
+    """No broker answered within the deadline."""
+
+    exit_code = 69
+
+
+class DeviceLost(Fatal):
+    """The model lane died or hangs."""
+
+    exit_code = 72
+
+
+class TooManyDeadLetters(Fatal):
+    """The fuse is blown: too large a share, or too long a run, of records could not be judged."""
+
+    exit_code = 73
+
+
+class WeightsNotAttested(Fatal):
+    """Weights are missing, altered, or not of the layout they claim."""
+
+    exit_code = 74
+
+
+class BadSettings(Fatal):
+    """A setting or a policy cannot be used; the message names it, its value, what is allowed and its origin."""
+
+    exit_code = 78

@@ -1,0 +1,1 @@
+"""From a reference to upright, opaque, bounded pixels: the only package that touches Pillow."""

@@ -1,0 +1,1 @@
+"""Weights and scores: the only package that loads models."""

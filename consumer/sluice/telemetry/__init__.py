@@ -1,0 +1,1 @@
+"""Logs, spans, metrics and health: the only package that touches the OpenTelemetry SDK."""
