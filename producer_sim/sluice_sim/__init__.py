@@ -1,0 +1,1 @@
+"""The outside world of Sluice: seeded pictures and prompts, a sender, faults, and an observer."""
