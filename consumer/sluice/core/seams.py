@@ -1,0 +1,89 @@
+"""What the loop and the pipeline ask of the outside: Kafka in, Kafka out, a road for a batch, a place for numbers.
+
+Adapters satisfy these by shape; tests satisfy them with fakes.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Literal, Protocol
+
+from sluice.core.domain import Batch, GroupMetadata, Job, Message, Offsets, Outcome, Partition, Record, Scores
+from sluice.core.errors import Rejection
+
+
+class Source(Protocol):
+    """The input topic as this member of the group sees it. One thread only: the loop's."""
+
+    def subscribe(
+        self,
+        *,
+        on_revoke: Callable[[frozenset[Partition]], None],
+        on_lost: Callable[[frozenset[Partition]], None],
+    ) -> None:
+        """Join the group. `on_revoke` runs inside `poll` while the partitions are still ours; `on_lost` when not."""
+
+    def poll(self, limit: int, timeout_s: float) -> list[Record]:
+        """Return up to `limit` records, waiting at most `timeout_s` for the first; also serves rebalances.
+
+        Raises BrokerLost when no broker answered within the deadline.
+        """
+
+    def pause(self) -> None:
+        """Stop fetching from every assigned partition, those assigned later included; polling goes on."""
+
+    def resume(self) -> None:
+        """Fetch again."""
+
+    @property
+    def assignment(self) -> Collection[Partition]:
+        """The partitions that are ours now."""
+
+    def group_metadata(self) -> GroupMetadata:
+        """Fresh group metadata; every transaction needs its own (KIP-447)."""
+
+    def close(self) -> None:
+        """Leave the group."""
+
+
+class Committer(Protocol):
+    """One transaction a call: messages and offsets together, or nothing. One thread only: the loop's."""
+
+    def commit(self, messages: Sequence[Message], offsets: Offsets, group: GroupMetadata) -> None:
+        """Publish and commit atomically.
+
+        Raises TransactionAborted (nothing happened, call again) or Fenced (leave).
+        """
+
+    def close(self) -> None:
+        """Release the producer."""
+
+
+Road = Callable[[Batch], Future[list[Outcome]]]
+"""A batch goes in; one outcome per record, in order, comes out. The future may raise DependencyDown."""
+
+Lane = Callable[[Sequence[Job]], Future[list[Scores | Rejection]]]
+"""Pictures go in; for each, scores or the reason there are none."""
+
+MetricName = Literal[
+    "records.polled",
+    "batch.records",
+    "batch.cut",
+    "flights",
+    "landing.seconds",
+    "stage.seconds",
+    "verdicts",
+    "event_age.seconds",
+    "dead_letters",
+    "transactions.aborted",
+    "producer.recycled",
+    "rebalances",
+    "partitions.paused",
+    "dependency.down",
+    "lane.rechecks",
+    "lane.splits",
+    "lane.non_finite",
+    "decoder.deaths",
+]
+
+Observe = Callable[[MetricName, float, Mapping[str, str]], None]
+"""Report one number: its name, its value, its labels. Never raises, never blocks."""
