@@ -1,0 +1,52 @@
+"""The fuse: too many dead letters mean that something else is broken, so stop and say so."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sluice.core.domain import Outcome, Partition, Rejected
+from sluice.core.errors import TooManyDeadLetters
+
+
+@dataclass(frozen=True, slots=True)
+class Fuse:
+    """How many of the last records, and how many in a row per partition, were dead letters.
+
+    A value: `after` returns the fuse as it will be once the outcomes have landed, so that an aborted transaction,
+    whose outcomes land again, counts them once. The share counts only over a full window: at start, one bad record
+    in three is no alarm.
+    """
+
+    max_share: float
+    window: int
+    max_run: int
+    recent: tuple[bool, ...] = ()
+    runs: dict[Partition, int] = field(default_factory=dict)
+
+    @property
+    def share(self) -> float:
+        """Dead letters among the remembered records, 0 to 1."""
+        return sum(self.recent) / len(self.recent) if self.recent else 0.0
+
+    def after(self, outcomes: Sequence[Outcome]) -> "Fuse":
+        """Return the fuse after `outcomes`; raises TooManyDeadLetters where a limit is passed."""
+        runs = dict(self.runs)
+        for outcome in outcomes:
+            partition = outcome.record.partition
+            runs[partition] = runs.get(partition, 0) + 1 if isinstance(outcome, Rejected) else 0
+            if runs[partition] > self.max_run:
+                raise TooManyDeadLetters(
+                    f"{runs[partition]} dead letters in a row in {partition.topic}/{partition.index}, the last:"
+                    f" {_reason(outcome)}. Mend the cause, or raise SLUICE_FUSE__MAX_RUN (now {self.max_run})"
+                )
+        flags = (isinstance(outcome, Rejected) for outcome in outcomes)
+        fuse = Fuse(self.max_share, self.window, self.max_run, (*self.recent, *flags)[-self.window :], runs)
+        if len(fuse.recent) == self.window and fuse.share > self.max_share:
+            raise TooManyDeadLetters(
+                f"{fuse.share:.1%} of the last {self.window} records were dead letters."
+                f" Mend the cause, or raise SLUICE_FUSE__MAX_SHARE (now {self.max_share})"
+            )
+        return fuse
+
+
+def _reason(outcome: Outcome) -> str:
+    return outcome.verdict.indeterminate_reason or "unknown"

@@ -1,0 +1,51 @@
+"""Trace context of a batch: one `process` span, linked to every record's creation context.
+
+OpenTelemetry semantic conventions for messaging; without an SDK configured all of this is a no-op.
+"""
+
+from contextlib import AbstractContextManager
+
+from opentelemetry import trace
+from opentelemetry.trace import Link, Span, SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from sluice.core.domain import Batch, Record
+
+_tracer = trace.get_tracer("sluice")
+_propagator = TraceContextTextMapPropagator()
+TRACE_HEADERS = ("traceparent", "tracestate")
+
+
+def process_span(batch: Batch) -> AbstractContextManager[Span]:
+    """Open the span of one batch; what differs by record stands on the links."""
+    topic = batch.records[0].partition.topic
+    return _tracer.start_as_current_span(
+        f"process {topic}",
+        kind=SpanKind.CONSUMER,
+        links=[link for record in batch.records if (link := _link(record))],
+        attributes={
+            "messaging.system": "kafka",
+            "messaging.operation.name": "process",
+            "messaging.operation.type": "process",
+            "messaging.destination.name": topic,
+            "messaging.batch.message_count": len(batch.records),
+        },
+    )
+
+
+def _link(record: Record) -> Link | None:
+    carrier = {
+        name: value.decode("ascii", "replace") for name, value in record.headers if name in TRACE_HEADERS and value
+    }
+    if not carrier:
+        return None
+    context = trace.get_current_span(_propagator.extract(carrier)).get_span_context()
+    if not context.is_valid:
+        return None
+    return Link(
+        context,
+        {
+            "messaging.destination.partition.id": str(record.partition.index),
+            "messaging.kafka.offset": record.offset,
+        },
+    )
