@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,8 @@ Headers = tuple[tuple[str, bytes | None], ...]
 Pixels = NDArray[np.uint8]
 
 
-class Partition(NamedTuple):
+@dataclass(frozen=True, slots=True, order=True)
+class Partition:
     """A partition of a topic."""
 
     topic: str

@@ -7,7 +7,7 @@
 - A rebalance is a set: revoked partitions go into `flight.lost`, and landing skips their records.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -158,7 +158,8 @@ class Loop:
             flight.lost |= partitions
 
     def _count(self, outcomes: list[Outcome]) -> None:
-        for outcome in outcomes:
-            self.observe("verdicts", 1, {"status": outcome.verdict.status})
-            if isinstance(outcome, Rejected):
-                self.observe("dead_letters", 1, {"reason": outcome.verdict.indeterminate_reason or ""})
+        for status, count in Counter(outcome.verdict.status for outcome in outcomes).items():
+            self.observe("verdicts", count, {"status": status})
+        rejected = (outcome.verdict for outcome in outcomes if isinstance(outcome, Rejected))
+        for reason, count in Counter(verdict.indeterminate_reason or "" for verdict in rejected).items():
+            self.observe("dead_letters", count, {"reason": reason})
