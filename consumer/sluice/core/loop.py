@@ -87,6 +87,7 @@ class Loop:
             if self._full_since is not None:
                 self._full_since = None
                 self.source.resume()
+                self.observe("paused", 0, {})
         elif self._full_since is None:
             self._full_since = now
         if self._full_since is not None:
@@ -94,6 +95,7 @@ class Loop:
                 self.sleep(self.pace.busy_poll_s)
                 return
             self.source.pause()
+            self.observe("paused", 1, {})
         wait_s = self.pace.busy_poll_s if self.flights or self.batcher else self.pace.idle_poll_s
         records = self.source.poll(self.batcher.max_records, wait_s)
         self.batcher.add(records, self.clock())
@@ -160,6 +162,9 @@ class Loop:
     def _count(self, outcomes: list[Outcome]) -> None:
         for status, count in Counter(outcome.verdict.status for outcome in outcomes).items():
             self.observe("verdicts", count, {"status": status})
+        ages = [o.verdict.produced_at - o.verdict.source.timestamp for o in outcomes if o.verdict.source.timestamp]
+        if ages:
+            self.observe("event_age.seconds", max(ages).total_seconds(), {})
         rejected = (outcome.verdict for outcome in outcomes if isinstance(outcome, Rejected))
         for reason, count in Counter(verdict.indeterminate_reason or "" for verdict in rejected).items():
             self.observe("dead_letters", count, {"reason": reason})

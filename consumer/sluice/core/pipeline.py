@@ -11,7 +11,7 @@ from datetime import datetime
 from sluice.core.domain import Batch, Decision, Job, Message, Outcome, Picture, Record, Rejected, Scores
 from sluice.core.errors import DependencyDown, Fatal, Rejection, Unscorable
 from sluice.core.outcomes import Clerk, Subject
-from sluice.core.seams import Lane
+from sluice.core.seams import Lane, Observe
 from sluice.core.spans import process_span
 from sluice_schemas import Image, ImageGenerated, Timings
 
@@ -55,10 +55,13 @@ class _Stopwatch:
     """Milliseconds per stage of one batch."""
 
     clock: Callable[[], float]
+    observe: Observe
     laps: dict[str, float] = field(default_factory=dict)
 
     def lap(self, stage: str, started_s: float) -> None:
-        self.laps[stage] = (self.clock() - started_s) * 1000
+        seconds = self.clock() - started_s
+        self.laps[stage] = seconds * 1000
+        self.observe("stage.seconds", seconds, {"stage": stage})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class Pipeline:
     clerk: Clerk
     clocks: Clocks
     threads: Executor
+    observe: Observe
 
     def launch(self, batch: Batch) -> Future[list[Outcome]]:
         """Start the road of `batch` on a thread of its own."""
@@ -78,7 +82,7 @@ class Pipeline:
         """Return exactly one outcome per record, in the batch's order."""
         with process_span(batch):
             passages = [_Passage(record) for record in batch.records]
-            watch = _Stopwatch(self.clocks.monotonic)
+            watch = _Stopwatch(self.clocks.monotonic, self.observe)
             self._gather(passages, watch)
             self._score(passages, watch)
             return [self._finish(passage, batch, watch) for passage in passages]

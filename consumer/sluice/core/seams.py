@@ -77,7 +77,7 @@ MetricName = Literal[
     "transactions.aborted",
     "producer.recycled",
     "rebalances",
-    "partitions.paused",
+    "paused",
     "dependency.down",
     "lane.rechecks",
     "lane.splits",
