@@ -1,0 +1,66 @@
+"""Which references are followed and what is decoded."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+
+from sluice.settings.section import MIB, Bytes, Count, Seconds, Section
+
+
+class Fetch(Section):
+    """References to images and who may be asked for them."""
+
+    allowed_schemes: tuple[Literal["https", "s3", "http", "file"], ...] = Field(
+        ("https", "s3"), description="Schemes of references that are followed."
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        (),
+        description="Hosts, exact (`img.example.com`) or by suffix with a leading dot (`.cdn.example.com`). Empty refuses all.",
+    )
+    allowed_ports: tuple[int, ...] = Field((80, 443), description="Ports a reference may name.")
+    allow_private_addresses: bool = Field(
+        False, description="Follow references to loopback and private addresses. For tests and the demo."
+    )
+    file_roots: tuple[Path, ...] = Field(
+        (), description="Folders that `file:` references may point into. Empty refuses all."
+    )
+    s3_buckets: tuple[str, ...] = Field((), description="Buckets that `s3://bucket/key` may name. Empty refuses all.")
+    s3_endpoint: str = Field("", description="Fixed endpoint of the object store; empty for the provider's own.")
+    s3_region: str = Field("us-east-1", description="Region of the object store.")
+    s3_access_key_id: str = Field("", description="Access key; empty for the environment's own credentials.")
+    s3_secret_access_key: SecretStr = Field(SecretStr(""), description="Secret key.")
+    threads: Count = Field(16, description="References fetched at once.")
+    connect_timeout_s: Seconds = Field(2.0, description="Time to a connection.")
+    first_byte_timeout_s: Seconds = Field(5.0, description="Time to the first byte.")
+    total_timeout_s: Seconds = Field(
+        15.0, description="Time to the last byte, retries included; bounds head-of-line waiting."
+    )
+    max_redirects: Annotated[int, Field(ge=0, le=5)] = Field(
+        0, description="Redirects followed; each target passes every guard again."
+    )
+
+
+class Media(Section):
+    """Limits on what is decoded, and where."""
+
+    max_image_bytes: Bytes = Field(16 * MIB, description="Largest encoded image.")
+    max_inline_bytes: Bytes = Field(
+        MIB, description="Largest image carried inside an event; larger ones go by reference."
+    )
+    max_event_bytes: Bytes = Field(2 * MIB, description="Largest event that is decoded at all.")
+    max_frame_pixels: Count = Field(25_000_000, description="Largest frame, pixels.")
+    max_total_pixels: Count = Field(100_000_000, description="Largest sum over frames, pixels.")
+    max_frames: Count = Field(
+        16, description="Frames of an animation that are judged; an image with more is indeterminate."
+    )
+    max_tiles: Count = Field(32, description="Tiles of one image; an image that needs more is indeterminate.")
+    tile_above_aspect: Annotated[float, Field(ge=1)] = Field(
+        1.15, description="Longer images are tiled along their long side."
+    )
+    formats: tuple[Literal["PNG", "JPEG", "WEBP", "GIF", "AVIF"], ...] = Field(
+        ("PNG", "JPEG", "WEBP"), description="Formats that are opened at all."
+    )
+    decode_timeout_s: Seconds = Field(2.0, description="Wall time for one image.")
+    decoder_memory_bytes: Bytes = Field(512 * MIB, description="Memory one decoder process may take for an image.")
+    decoders: Annotated[int, Field(ge=0)] = Field(0, description="Decoder processes; 0 for one per core.")

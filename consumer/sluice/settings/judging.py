@@ -1,0 +1,52 @@
+"""Which models judge, where they run, and what is made of their scores."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sluice.settings.section import Count, Seconds, Section
+
+
+class Precision(StrEnum):
+    """What the towers run in; heads are always float32."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+
+
+class Models(Section):
+    """Which weights judge, and where they run."""
+
+    bundle: str = Field(
+        "",
+        description="`openai` (the real checker and CLIP, from the hub cache), `starter` (the tiny demo bundle: never for production), or a folder. Required: nothing is chosen silently.",
+    )
+    device: str = Field("auto", description="`auto`, `cpu`, `cuda`, `cuda:N`. One process per GPU.")
+    precision: Precision | None = Field(None, description="Empty: float16 on a GPU, float32 on a CPU.")
+    lane_batch: Count = Field(64, description="Most tiles in one forward pass.")
+    guard_band: Annotated[float, Field(ge=0)] = Field(
+        0.002,
+        description="Scores this close to a threshold are computed again in float32. Covers fp16 rounding.",
+    )
+    lane_timeout_s: Seconds = Field(120.0, description="A forward pass that takes longer means a hung device: exit 72.")
+    prompt_cache: Annotated[int, Field(ge=0)] = Field(
+        4096, description="Prompt embeddings kept: one prompt usually makes several images."
+    )
+    aesthetic_v1: Path | None = Field(None, description="LAION aesthetic v1 head (safetensors).")
+    aesthetic_v2: Path | None = Field(None, description="LAION aesthetic v2 head (safetensors).")
+    plugins: tuple[str, ...] = Field((), description="Further models by entry-point name (`nudenet`).")
+    torch_threads: Annotated[int, Field(ge=0)] = Field(
+        0, description="Threads of a CPU forward pass; 0 for torch's own choice."
+    )
+
+
+class Policy(Section):
+    """What turns scores into a status."""
+
+    file: Path | None = Field(None, description="Policy file (YAML). Empty: the `diffusers-exact` preset.")
+    mode: Literal["ENFORCE", "SHADOW"] = Field(
+        "ENFORCE", description="SHADOW verdicts are published but display ignores them."
+    )

@@ -1,0 +1,105 @@
+"""The brokers, the topics and the schema registry."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from sluice.settings.section import MIB, Bytes, Count, Seconds, Section
+
+
+class SecurityProtocol(StrEnum):
+    """How the client talks to the brokers."""
+
+    PLAINTEXT = "PLAINTEXT"
+    SSL = "SSL"
+    SASL_PLAINTEXT = "SASL_PLAINTEXT"
+    SASL_SSL = "SASL_SSL"
+
+
+class Kafka(Section):
+    """The brokers and how this process stands towards them."""
+
+    bootstrap_servers: str = Field(
+        "", description="Brokers as `host:port[,host:port]`. Required by every command that talks to Kafka."
+    )
+    group_id: str = Field("sluice", description="Consumer group. All replicas share it.")
+    transactional_id: str = Field(
+        "", description="Unique per live process (a StatefulSet's ordinal). Empty: `{group_id}-{hostname}`."
+    )
+    group_protocol: Literal["classic", "consumer"] = Field(
+        "classic", description="`classic` (eager range assignment) or `consumer` (KIP-848)."
+    )
+    session_timeout_s: Seconds = Field(
+        10.0,
+        description="A silent member is given up after this long. Short, since a restart re-reads little.",
+    )
+    max_poll_interval_s: Seconds = Field(
+        60.0,
+        description="A loop that does not poll for this long leaves the group. The loop polls every few milliseconds.",
+    )
+    transaction_timeout_s: Seconds = Field(
+        15.0, description="Bound of one transaction; landing takes well under a second."
+    )
+    connect_deadline_s: Seconds = Field(
+        60.0,
+        description="With no broker for this long the process exits with 69 so that its supervisor sees it.",
+    )
+    queued_max_kbytes: Count = Field(65_536, description="Prefetch memory of librdkafka, KiB, over all partitions.")
+    queued_min_messages: Count = Field(256, description="Prefetch target per partition: about two batches.")
+    receive_max_bytes: Bytes = Field(
+        256 * MIB,
+        description="Largest broker response accepted; above queued_max_kbytes since some brokers ignore fetch limits.",
+    )
+    security_protocol: SecurityProtocol = Field(
+        SecurityProtocol.PLAINTEXT,
+        description="PLAINTEXT is refused for brokers beyond loopback unless `allow_insecure`.",
+    )
+    allow_insecure: bool = Field(False, description="Accept an unencrypted broker that is not on loopback.")
+    sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
+        "", description="SASL mechanism; empty for none."
+    )
+    sasl_username: str = Field("", description="SASL user.")
+    sasl_password: SecretStr = Field(
+        SecretStr(""), description="SASL password; best from a file in the secrets directory."
+    )
+    ssl_ca_file: Path | None = Field(None, description="Certificate authority (PEM). Empty: the system's.")
+    ssl_certificate_file: Path | None = Field(None, description="Client certificate (PEM) for mutual TLS.")
+    ssl_key_file: Path | None = Field(None, description="Client key (PEM) for mutual TLS.")
+    ssl_key_password: SecretStr = Field(SecretStr(""), description="Password of the client key.")
+    consumer_options: dict[str, str | int | float | bool] = Field(
+        default_factory=dict,
+        description="Further librdkafka consumer settings. Those that guard exactly-once are refused.",
+    )
+    producer_options: dict[str, str | int | float | bool] = Field(
+        default_factory=dict,
+        description="Further librdkafka producer settings. Those that guard exactly-once are refused.",
+    )
+
+
+class Topics(Section):
+    """Topic names and how `sluice topics create` makes them."""
+
+    images: str = Field("images.generated.v1", description="In: an image was generated.")
+    verdicts: str = Field("images.verdicts.v1", description="Out: may it be shown.")
+    quality: str = Field("images.quality.v1", description="Out: how good is it.")
+    dead_letters: str = Field("images.deadletter.v1", description="Out: records that could not be judged.")
+    feedback: str = Field("images.feedback.v1", description="In: what people said of it.")
+    control: str = Field("images.control.v1", description="In: policies and bans as data (compacted).")
+    partitions: Count = Field(6, description="Partitions of each topic; the most replicas that can share the work.")
+    replication_factor: Count = Field(3, description="Copies of each partition. 1 only for a single broker.")
+    min_insync_replicas: Count = Field(2, description="Copies that must have a record before it counts.")
+
+
+class Registry(Section):
+    """A schema registry with Confluent's API. Empty url: Avro single-object encoding, no registry."""
+
+    url: str = Field("", description="Base URL; empty for none.")
+    username: str = Field("", description="Basic-auth user.")
+    password: SecretStr = Field(SecretStr(""), description="Basic-auth password.")
+    ca_file: Path | None = Field(None, description="Certificate authority (PEM).")
+    auto_register: bool = Field(
+        False,
+        description="Register missing schemas at start. For development; in production they are registered by a release.",
+    )

@@ -1,0 +1,66 @@
+"""How the log is cut, when the consumer stops, and what it tells the outside."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sluice.settings.section import MIB, Bytes, Count, Seconds, Section
+
+
+class Batching(Section):
+    """How the log is cut into batches and how many are under way."""
+
+    max_records: Count = Field(
+        32, description="Largest batch. Batch 8 already gives 92 % of a GPU's throughput, 32 leaves room."
+    )
+    max_bytes: Bytes = Field(16 * MIB, description="Largest batch by message bytes; bounds memory with inline images.")
+    max_age_s: Annotated[float, Field(ge=0)] = Field(
+        0.02, description="A partial batch is cut once its oldest record waited this long."
+    )
+    max_flights: Count = Field(4, description="Batches under way at once; when all are, partitions are paused.")
+    drain_timeout_s: Seconds = Field(
+        20.0, description="On SIGTERM, how long flights may take to land before the process leaves."
+    )
+    retry_pause_s: Seconds = Field(
+        2.0, description="How long a flight waits before it is tried again when a dependency was down."
+    )
+
+
+class Fuse(Section):
+    """When too many dead letters stop the consumer."""
+
+    max_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.05, description="Largest share of dead letters among the last `window` records."
+    )
+    window: Count = Field(1000, description="Records the share is taken over; it counts only once the window is full.")
+    max_run: Count = Field(50, description="Longest run of dead letters in one partition.")
+
+
+class DeadLetters(Section):
+    """What a dead letter carries."""
+
+    include_inline_images: bool = Field(
+        False,
+        description="Carry the record's value even when it holds an inline image; otherwise its sha256 and size.",
+    )
+    max_value_bytes: Bytes = Field(64 * 1024, description="Largest original value carried.")
+
+
+class Telemetry(Section):
+    """Logs, health files and OpenTelemetry (which also reads the standard `OTEL_*` variables)."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least severe line that is logged."
+    )
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="`auto`: console on a terminal, JSON lines otherwise."
+    )
+    otlp: bool = Field(False, description="Export spans and metrics by OTLP/HTTP to `OTEL_EXPORTER_OTLP_ENDPOINT`.")
+    heartbeat_file: Path | None = Field(
+        None, description="Touched by every turn of the loop; a liveness probe looks at its age."
+    )
+    ready_file: Path | None = Field(None, description="Exists while the consumer can judge.")
+    stats_file: Path | None = Field(
+        None, description="Counters as JSON, written about twice a second; what the live view reads."
+    )
