@@ -1,0 +1,195 @@
+"""The loop's duties one by one, against the broker in memory."""
+
+import random
+from collections import deque
+from concurrent.futures import Future
+
+import pytest
+
+from sluice.core.batcher import Batcher
+from sluice.core.deadletter import Fuse
+from sluice.core.domain import Batch, Outcome, Partition
+from sluice.core.errors import DependencyDown, DeviceLost, TooManyDeadLetters
+from sluice.core.loop import Loop, Pace
+from tests.support.fake_bus import FakeCluster, FakeSource, Fate
+from tests.support.outcomes import VERDICTS, judged, rejected
+
+
+class Bench:
+    """One loop, one partition, flights that finish when the test says so."""
+
+    def __init__(self, **fuse: float) -> None:
+        self.cluster = FakeCluster(1, random.Random(0))
+        self.partition = self.cluster.partitions[0]
+        self.source: FakeSource = self.cluster.join("m")
+        self.now = 0.0
+        self.seen: list[tuple[str, float, dict[str, str]]] = []
+        self.roads: deque[tuple[Batch, Future[list[Outcome]]]] = deque()
+        self.loop = Loop(
+            source=self.source,
+            committer=self.cluster.producer("t"),
+            road=self.road,
+            batcher=Batcher(max_records=2, max_bytes=1000, max_age_s=0.0),
+            fuse=Fuse(1.0, 1000, int(fuse.get("max_run", 1000))),
+            pace=Pace(max_flights=2, drain_timeout_s=1.0, retry_pause_s=5.0),
+            clock=lambda: self.now,
+            sleep=self.sleep,
+            observe=lambda name, value, labels: self.seen.append((name, value, dict(labels))),
+        )
+
+    def start(self, records: int) -> None:
+        for _ in range(records):
+            self.cluster.append(b"k", b"v")
+        self.source.subscribe(on_revoke=self.loop._revoke, on_lost=self.loop._lose)
+        self.turns(12)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def road(self, batch: Batch) -> Future[list[Outcome]]:
+        future: Future[list[Outcome]] = Future()
+        self.roads.append((batch, future))
+        return future
+
+    def turns(self, count: int) -> None:
+        for _ in range(count):
+            self.now += 0.1
+            self.loop.turn()
+
+    def finish(self) -> None:
+        batch, future = self.roads.popleft()
+        future.set_result([judged(record) for record in batch.records])
+
+    @property
+    def paused(self) -> bool:
+        return self.source._paused
+
+    @property
+    def published(self) -> list[bytes]:
+        return [message.value for message in self.cluster.committed_messages(VERDICTS)]
+
+
+def test_a_full_deque_pauses_and_a_landing_resumes() -> None:
+    bench = Bench()
+    bench.start(20)
+    assert len(bench.loop.flights) == 2
+    assert bench.paused
+    bench.finish()
+    bench.turns(2)
+    assert not bench.paused
+    assert bench.published == [b"0/0", b"0/1"]
+
+
+def test_a_deque_full_for_a_moment_does_not_pause() -> None:
+    bench = Bench()
+    bench.start(0)
+    for _ in range(8):
+        bench.cluster.append(b"k", b"v")
+    while len(bench.loop.flights) < 2 or not bench.loop.batcher.full:
+        bench.loop.turn()
+    bench.loop.turn()
+    assert not bench.paused
+    bench.turns(5)
+    assert bench.paused
+
+
+def test_nothing_lands_before_the_head() -> None:
+    bench = Bench()
+    bench.start(4)
+    second = bench.roads[1]
+    second[1].set_result([judged(record) for record in second[0].records])
+    bench.turns(3)
+    assert bench.published == []
+    bench.finish()
+    bench.turns(1)
+    assert bench.published == [b"0/0", b"0/1", b"0/2", b"0/3"]
+
+
+def test_an_aborted_landing_is_tried_again_and_publishes_once() -> None:
+    bench = Bench()
+    fates = deque([Fate.ABORT, Fate.ABORT, Fate.COMMIT])
+    bench.cluster.fate = fates.popleft
+    bench.start(2)
+    bench.finish()
+    bench.turns(2)
+    assert bench.published == []
+    assert bench.cluster.committed_offset(bench.partition) is None
+    bench.turns(1)
+    assert bench.published == [b"0/0", b"0/1"]
+    assert bench.cluster.committed_offset(bench.partition) == 2
+
+
+def test_a_dependency_that_is_down_delays_the_flight_and_loses_nothing() -> None:
+    bench = Bench()
+    bench.start(2)
+    bench.roads.popleft()[1].set_exception(DependencyDown("store"))
+    bench.turns(10)
+    assert len(bench.roads) == 0
+    assert bench.published == []
+    bench.now += 5.0
+    bench.turns(1)
+    bench.finish()
+    bench.turns(1)
+    assert bench.published == [b"0/0", b"0/1"]
+    assert ("dependency.down", 1, {"error": "store is not available"}) in bench.seen
+
+
+def test_the_fuse_stops_the_loop_before_anything_of_the_landing_is_published() -> None:
+    bench = Bench(max_run=1)
+    bench.start(2)
+    batch, future = bench.roads.popleft()
+    future.set_result([rejected(record) for record in batch.records])
+    with pytest.raises(TooManyDeadLetters):
+        bench.turns(1)
+    assert bench.published == []
+    assert bench.cluster.committed_offset(bench.partition) is None
+
+
+def test_finished_flights_land_while_the_partitions_are_still_ours() -> None:
+    bench = Bench()
+    bench.start(2)
+    bench.finish()
+    bench.cluster.rebalance()
+    bench.source.poll(1, 0.0)
+    assert bench.published == [b"0/0", b"0/1"]
+
+
+def test_a_record_of_a_lost_partition_is_never_landed() -> None:
+    bench = Bench()
+    bench.start(2)
+    bench.loop._lose(frozenset({Partition("images", 0)}))
+    bench.finish()
+    bench.turns(1)
+    assert bench.published == []
+    assert not bench.loop.flights
+
+
+def test_draining_lands_what_is_in_flight_and_leaves_the_rest_to_the_next_owner() -> None:
+    bench = Bench()
+    bench.start(9)
+    while bench.roads:
+        bench.finish()
+    bench.loop.drain()
+    assert bench.published == [b"0/0", b"0/1", b"0/2", b"0/3"]
+    assert bench.cluster.committed_offset(bench.partition) == 4
+
+
+def test_draining_gives_up_at_its_deadline() -> None:
+    bench = Bench()
+    bench.start(2)
+    bench.loop.each_turn = lambda: bench.sleep(0.3)
+    bench.loop.drain()
+    assert bench.loop.flights
+    assert bench.published == []
+
+
+def test_a_failed_watch_leaves_the_loop() -> None:
+    bench = Bench()
+    bench.start(0)
+
+    def hung() -> None:
+        raise DeviceLost("the lane hangs")
+
+    bench.loop.each_turn = hung
+    with pytest.raises(DeviceLost):
+        bench.turns(1)

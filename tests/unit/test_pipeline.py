@@ -1,0 +1,176 @@
+"""The road of a batch: one outcome per record, whatever each record does on its way."""
+
+import dataclasses
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import numpy as np
+import pytest
+
+from sluice.core.domain import (
+    Batch,
+    Decision,
+    FillReason,
+    Job,
+    Judged,
+    Message,
+    Outcome,
+    Partition,
+    Picture,
+    Provenance,
+    Record,
+    Rejected,
+    Scores,
+)
+from sluice.core.errors import DependencyDown, Rejection, Undecodable, Unfetchable, Unreadable, Unscorable
+from sluice.core.outcomes import Clerk
+from sluice.core.pipeline import Clocks, Pipeline, Steps
+from sluice_schemas import Generator, Image, ImageGenerated, Mode, ModelRef, PolicyRef, Status, Technical
+
+T = TypeVar("T")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PLACE = Partition("images", 3)
+
+
+def done(value: T | Exception) -> Future[T]:
+    future: Future[T] = Future()
+    if isinstance(value, Exception):
+        future.set_exception(value)
+    else:
+        future.set_result(value)
+    return future
+
+
+def decode(record: Record) -> ImageGenerated:
+    value = record.value or b""
+    if value == b"garbage":
+        raise Undecodable("wrong_magic")
+    return ImageGenerated(
+        image_id=f"id-{record.offset}", created_at=NOW, image=Image(bytes=value), generator=Generator("g"), prompt="a"
+    )
+
+
+def fetch(image: Image) -> Future[bytes]:
+    data = image.bytes or b""
+    return done(Unfetchable("not_found") if data == b"missing" else data)
+
+
+def picture(data: bytes) -> Future[Picture]:
+    if data == b"broken":
+        return done(Unreadable("truncated"))
+    if data == b"bug":
+        return done(ZeroDivisionError())
+    technical = Technical(0.0, 0.0, 0.0, 0.0, 0.0)
+    tiles = np.zeros((1, 224, 224, 3), np.uint8)
+    return done(Picture(data.hex(), "image/png", 224, 224, 1, tiles, 1.0, technical))
+
+
+def score(jobs: Sequence[Job]) -> Future[list[Scores | Rejection]]:
+    def one(job: Job) -> Scores | Rejection:
+        if job.picture.sha256 == b"nan".hex():
+            return Unscorable("non_finite")
+        return Scores((), reference_has_nsfw=False, guard_band_recheck=False, clip=None)
+
+    return done([one(job) for job in jobs])
+
+
+def judge(scores: Scores, event: ImageGenerated, seen: Picture) -> Decision:
+    del scores, event, seen
+    return Decision(Status.ALLOW, ())
+
+
+def encode(outcome: Outcome) -> tuple[Message, ...]:
+    return (Message("verdicts", b"k", outcome.verdict.image_id.encode()),)
+
+
+STEPS = Steps(decode=decode, fetch=fetch, picture=picture, score=score, judge=judge, encode=encode)
+CLERK = Clerk(
+    policy=PolicyRef("test", 1, "d" * 64),
+    provenance=Provenance((ModelRef("safety", "m", "r", "d", "float32"),), "pre"),
+    mode=Mode.ENFORCE,
+    worker="w",
+    max_value_bytes=8,
+    include_inline_images=True,
+)
+
+
+def pipeline(steps: Steps = STEPS) -> Pipeline:
+    clocks = Clocks(monotonic=lambda: 10.0, now=lambda: NOW)
+    return Pipeline(steps, CLERK, clocks, ThreadPoolExecutor(1), lambda *_: None)
+
+
+def batch(*values: bytes | None) -> Batch:
+    records = (Record(PLACE, offset, 0, b"key", value) for offset, value in enumerate(values))
+    return Batch(tuple(records), FillReason.COUNT, 9.5)
+
+
+def test_a_good_record_becomes_a_verdict_and_a_quality_event_of_the_same_image() -> None:
+    [outcome] = pipeline().outcomes(batch(b"good"))
+    assert isinstance(outcome, Judged)
+    assert outcome.verdict.status is Status.ALLOW
+    assert outcome.verdict.image_id == outcome.quality.image_id == "id-0"
+    assert outcome.quality.verdict_id == outcome.verdict.verdict_id
+    assert outcome.verdict.timings_ms.total == 500.0
+    assert outcome.messages == (Message("verdicts", b"k", b"id-0"),)
+
+
+@pytest.mark.parametrize(
+    ("value", "stage", "reason"),
+    [
+        (b"garbage", "decode_event", "wrong_magic"),
+        (b"missing", "fetch", "not_found"),
+        (b"broken", "decode_image", "truncated"),
+        (b"nan", "score", "non_finite"),
+        (b"bug", "score", "internal_error"),
+    ],
+)
+def test_each_failure_is_an_indeterminate_verdict_and_a_dead_letter(value: bytes, stage: str, reason: str) -> None:
+    good, bad, also_good = pipeline().outcomes(batch(b"good", value, b"fine"))
+    assert isinstance(good, Judged)
+    assert isinstance(also_good, Judged)
+    assert isinstance(bad, Rejected)
+    assert bad.verdict.status is Status.INDETERMINATE
+    assert bad.verdict.indeterminate_reason == reason
+    assert (bad.dead_letter.error.stage, bad.dead_letter.error.reason) == (stage, reason)
+    assert bad.dead_letter.verdict_id == bad.verdict.verdict_id
+
+
+def test_a_record_whose_id_cannot_be_read_is_named_by_its_place() -> None:
+    [outcome] = pipeline().outcomes(batch(b"garbage"))
+    assert outcome.verdict.image_id == "unreadable:images/3/0"
+
+
+def test_the_same_image_gets_the_same_verdict_id_and_another_policy_another() -> None:
+    first, second = pipeline().outcomes(batch(b"good")), pipeline().outcomes(batch(b"good"))
+    assert first[0].verdict.verdict_id == second[0].verdict.verdict_id
+
+
+def test_a_dependency_that_is_down_fails_the_batch_and_not_its_records() -> None:
+    def down(image: Image) -> Future[bytes]:
+        return done(DependencyDown("store")) if image.bytes == b"far" else fetch(image)
+
+    steps = Steps(decode=decode, fetch=down, picture=picture, score=score, judge=judge, encode=encode)
+    with pytest.raises(DependencyDown):
+        pipeline(steps).launch(batch(b"good", b"far")).result()
+
+
+def test_a_dead_letter_carries_the_value_only_up_to_its_limit() -> None:
+    [small] = pipeline().outcomes(batch(b"garbage"))
+    assert isinstance(small, Rejected)
+    assert small.dead_letter.value == b"garbage"
+    tight = dataclasses.replace(pipeline(), clerk=dataclasses.replace(CLERK, max_value_bytes=6))
+    [outcome] = tight.outcomes(batch(b"garbage"))
+    assert isinstance(outcome, Rejected)
+    assert outcome.dead_letter.value is None
+    assert outcome.dead_letter.value_size_bytes == 7
+
+
+def test_an_inline_image_is_not_carried_unless_asked() -> None:
+    clerk = dataclasses.replace(CLERK, include_inline_images=False)
+    road = dataclasses.replace(pipeline(), clerk=clerk)
+    [outcome] = road.outcomes(batch(b"broken"))
+    assert isinstance(outcome, Rejected)
+    assert outcome.dead_letter.value is None
+    assert outcome.dead_letter.value_sha256
