@@ -1,0 +1,31 @@
+"""What can go wrong between bytes and events."""
+
+
+class WireError(ValueError):
+    """These bytes are not an event we know, or this value cannot be written as one.
+
+    `reason` is a stable snake_case code: `empty`, `too_large`, `wrong_magic`, `unknown_fingerprint`,
+    `unknown_schema_id`, `unknown_schema_guid`, `unresolvable_schema`, `wrong_type`, `malformed`, `trailing_bytes`,
+    `unencodable`. The message is for people and never holds anything of the bytes.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+        self.message = message
+
+
+class RegistryDown(Exception):
+    """The schema registry gave no usable answer now; the same call may succeed later."""
+
+
+class RegistryRefused(Exception):
+    """The schema registry said no: incompatible (409), unauthorised (401, 403), unknown subject (404)...
+
+    `status` is the HTTP status, `code` the registry's own error code (0 if it gave none).
+    """
+
+    def __init__(self, status: int, code: int, message: str) -> None:
+        super().__init__(f"registry answered {status} (code {code}): {message}")
+        self.status = status
+        self.code = code
