@@ -4,7 +4,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sluice.settings.section import Count, Seconds, Section
 
@@ -46,7 +46,17 @@ class Models(Section):
 class Policy(Section):
     """What turns scores into a status."""
 
-    file: Path | None = Field(None, description="Policy file (YAML). Empty: the `diffusers-exact` preset.")
+    file: Path | None = Field(None, description="Policy file (YAML). Empty: the preset.")
+    preset: Literal["balanced", "diffusers-exact"] = Field(
+        "balanced",
+        description="Policy to use without a file. `balanced` judges all a person can see; `diffusers-exact` is the reference checker's answer alone, which looks at the centre crop of the first frame.",
+    )
     mode: Literal["ENFORCE", "SHADOW"] = Field(
         "ENFORCE", description="SHADOW verdicts are published but display ignores them."
     )
+
+    @model_validator(mode="after")
+    def _one_policy(self) -> "Policy":
+        if self.file and "preset" in self.model_fields_set:
+            raise ValueError("set either file or preset, not both")
+        return self

@@ -60,10 +60,12 @@ class Kafka(Section):
     sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
         "", description="SASL mechanism; empty for none."
     )
-    sasl_username: str = Field("", description="SASL user.")
+    sasl_username: str = Field("", description="SASL user; for OAUTHBEARER the client id.")
     sasl_password: SecretStr = Field(
-        SecretStr(""), description="SASL password; best from a file in the secrets directory."
+        SecretStr(""),
+        description="SASL password, for OAUTHBEARER the client secret; best from a file in the secrets directory.",
     )
+    sasl_token_url: str = Field("", description="Where OAUTHBEARER gets its tokens (OIDC client credentials).")
     ssl_ca_file: Path | None = Field(None, description="Certificate authority (PEM). Empty: the system's.")
     ssl_certificate_file: Path | None = Field(None, description="Client certificate (PEM) for mutual TLS.")
     ssl_key_file: Path | None = Field(None, description="Client key (PEM) for mutual TLS.")

@@ -1,0 +1,64 @@
+"""Policies as files: the presets beside this module, and whatever an operator writes.
+
+`chosen` is what a running consumer uses; `read` and `parse` raise BadSettings with file, line and key of every problem.
+"""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from sluice.core.errors import BadSettings
+from sluice.core.policy import Policy
+from sluice.documents import Problem, marked, problems
+from sluice.policies.document import Document
+
+if TYPE_CHECKING:
+    from sluice.settings import Policy as PolicySettings
+
+PRESETS = ("balanced", "diffusers-exact")
+
+
+def chosen(settings: "PolicySettings") -> Policy:
+    """Return the policy the settings name: their file, else their preset."""
+    return read(settings.file) if settings.file else preset(settings.preset)
+
+
+def preset(name: str) -> Policy:
+    """Return the preset `name`."""
+    return parse(preset_text(name), f"preset {name}")
+
+
+def preset_text(name: str) -> str:
+    """Return the YAML of the preset `name`."""
+    if name not in PRESETS:
+        raise BadSettings(f"policy preset {name}: unknown; known are {', '.join(PRESETS)}")
+    return files(__name__).joinpath(f"{name}.yaml").read_text("utf-8")
+
+
+def read(path: Path) -> Policy:
+    """Return the policy in the file at `path`."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSettings(f"{path}: the policy cannot be read: {_why(error)}") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, origin: str) -> Policy:
+    """Return the policy that `text` (YAML) describes; `origin` is its name in problems."""
+    document = marked(text, origin)
+    try:
+        return Document.model_validate(document.data).policy()
+    except ValidationError as error:
+        found = problems(error, Document)
+    raise BadSettings("\n".join(_line(problem, document.where(problem.path)) for problem in found)) from None
+
+
+def _line(problem: Problem, where: str) -> str:
+    return f"{where}: {problem}"
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror or type(error).__name__
