@@ -1,0 +1,108 @@
+"""From whatever a file stores to 8-bit sRGB and alpha, as a browser would; Unreadable where that is a guess."""
+
+from io import BytesIO
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from sluice.core.domain import Pixels
+from sluice.core.errors import Unreadable
+from sluice.media.png import Png
+
+_SRGB = ImageCms.createProfile("sRGB")
+_SPACES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+_WITHOUT_ALPHA = {"LA": "L", "PA": "RGB", "P": "RGB", "RGBA": "RGB", "1": "L", "L": "L", "RGB": "RGB", "CMYK": "CMYK"}
+_SCREEN_GAMMA = 1 / 2.2
+_GAMMA_SLACK = 0.05  # libpng's own threshold for "the same gamma" (PNG_GAMMA_THRESHOLD_FIXED)
+_OPAQUE = 255
+
+
+def views(image: Image.Image, png: Png | None) -> tuple[Pixels, ...]:
+    """Return every way a loaded frame may look on a screen, each (h, w, 3) uint8, the reference first.
+
+    Transparency gives one view on white and one on black; a gAMA far from sRGB's gives the view of a reader that
+    applies it besides that of one that does not.
+    """
+    alpha = _alpha(image, png)
+    colour = _srgb(image)
+    looks = [colour]
+    if (curve := _gamma_curve(image)) is not None:
+        looks.append(colour.point(curve * 3))
+    pages = ("white", "black") if alpha is not None else ("white",)
+    return tuple(_on(look, alpha, page) for look in looks for page in pages)
+
+
+def _on(look: Image.Image, alpha: Image.Image | None, page: str) -> Pixels:
+    if alpha is None:
+        return np.array(look)
+    canvas = Image.new("RGB", look.size, page)
+    canvas.paste(look, mask=alpha)
+    return np.array(canvas)
+
+
+def _alpha(image: Image.Image, png: Png | None) -> Image.Image | None:
+    """Return the alpha channel, None when all is opaque."""
+    key = image.info.get("transparency")
+    if image.mode in ("LA", "PA", "RGBA"):
+        alpha = image.getchannel("A")
+    elif isinstance(key, int) and image.mode in ("I;16", "L"):
+        alpha = _keyed(np.asarray(image), key, png.bits if png else 8)
+    elif image.has_transparency_data:
+        alpha = image.convert("RGBA").getchannel("A")
+    else:
+        return None
+    return None if alpha.getextrema() == (_OPAQUE, _OPAQUE) else alpha
+
+
+def _keyed(samples: np.ndarray, key: int, bits: int) -> Image.Image:
+    """Alpha of a grey image with one transparent sample; Pillow scales samples below 8 bits but not the key."""
+    if bits < 8:  # noqa: PLR2004 - bits of a sample
+        key = key * 255 // ((1 << bits) - 1)
+    return Image.fromarray(np.where(samples == key, 0, _OPAQUE).astype(np.uint8))
+
+
+def _srgb(image: Image.Image) -> Image.Image:
+    opaque = _opaque(image)
+    profile = image.info.get("icc_profile")
+    if profile:
+        return _by_profile(opaque, profile)
+    if opaque.mode == "CMYK" and image.format in ("JPEG", "MPO") and "adobe" not in image.info:
+        raise Unreadable("bad_colour_profile", "CMYK of unknown polarity")
+    return opaque.convert("RGB")
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Return the colours alone, in 8 bits: mode L, RGB or CMYK."""
+    if image.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I"):
+        samples = np.asarray(image).astype(np.int64)
+        if samples.min() < 0 or samples.max() > 0xFFFF:  # noqa: PLR2004 - the range of 16 bits
+            raise Unreadable("unsupported_pixels", "grey samples beyond 16 bits")
+        return Image.fromarray(((samples * 2 + 257) // 514).astype(np.uint8))  # v / 257, rounded
+    mode = _WITHOUT_ALPHA.get(image.mode)
+    if mode is None:
+        raise Unreadable("unsupported_pixels", f"pixel mode {image.mode}")
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _by_profile(image: Image.Image, profile: bytes) -> Image.Image:
+    try:
+        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        space = _SPACES.get(source.profile.xcolor_space)
+        if space == "RGB" and image.mode == "L":
+            image = image.convert("RGB")
+        if space != image.mode:
+            raise Unreadable("bad_colour_profile", "the profile is of another colour space than the pixels")
+        converted = ImageCms.profileToProfile(image, source, _SRGB, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
+        raise Unreadable("bad_colour_profile", "the profile cannot be used") from error
+    if converted is None:
+        raise Unreadable("bad_colour_profile", "the profile gave no picture")
+    return converted
+
+
+def _gamma_curve(image: Image.Image) -> list[int] | None:
+    """Return the table a gAMA asks for on a 2.2 screen, None when it is sRGB's or overruled (PNG 13.13)."""
+    gamma = image.info.get("gamma")
+    if not gamma or "srgb" in image.info or "icc_profile" in image.info or abs(gamma - _SCREEN_GAMMA) <= _GAMMA_SLACK:
+        return None
+    return [round(255 * (value / 255) ** (_SCREEN_GAMMA / gamma)) for value in range(256)]

@@ -1,0 +1,54 @@
+"""What one image may cost, and the stable names of why it was turned away."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from sluice.settings import MIB, Media
+
+REASONS = frozenset(
+    {
+        "bad_colour_profile",
+        "corrupt",
+        "decode_timeout",
+        "decoder_crash",
+        "decoder_memory",
+        "empty",
+        "format_not_allowed",
+        "not_an_image",
+        "too_many_bytes",
+        "too_many_frames",
+        "too_many_pixels",
+        "too_many_tiles",
+        "truncated",
+        "unsupported_pixels",
+    }
+)
+"""Every `reason` an Unreadable of this package carries."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds checked before the work they bound. `thumbnail_edge` 0 means no thumbnail."""
+
+    max_image_bytes: int = 16 * MIB
+    max_frame_pixels: int = 25_000_000
+    max_total_pixels: int = 100_000_000
+    max_frames: int = 16
+    max_tiles: int = 32
+    tile_above_aspect: float = 1.15
+    formats: tuple[str, ...] = ("PNG", "JPEG", "WEBP")
+    thumbnail_edge: int = 0
+
+    @classmethod
+    def of(cls, media: Media, *, thumbnail_edge: int = 0) -> Self:
+        """Take the bounds from the settings."""
+        return cls(
+            max_image_bytes=media.max_image_bytes,
+            max_frame_pixels=media.max_frame_pixels,
+            max_total_pixels=media.max_total_pixels,
+            max_frames=media.max_frames,
+            max_tiles=media.max_tiles,
+            tile_above_aspect=media.tile_above_aspect,
+            formats=tuple(media.formats),
+            thumbnail_edge=thumbnail_edge,
+        )

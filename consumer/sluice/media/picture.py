@@ -1,0 +1,66 @@
+"""Bytes to a Picture, in this process: what a decoder process runs, and what a test calls."""
+
+import hashlib
+
+import numpy as np
+
+from sluice.core.domain import Picture, Pixels
+from sluice.core.errors import Unreadable
+from sluice.media import pixels
+from sluice.media.decode import frames
+from sluice.media.limits import Limits
+from sluice.media.sniff import MIME, sniff
+from sluice.media.technical import WORKING_EDGE, technical
+
+
+def picture(data: bytes, limits: Limits) -> Picture:
+    """Decode an image and cut its tiles; raises Unreadable.
+
+    For bytes one trusts no more than any other use DecoderPool: only a process can be stopped or bounded in memory.
+    """
+    stack = _Tiles(limits)
+    reference: Pixels | None = None
+    count = 0
+    for frame in frames(data, limits):
+        count += 1
+        if reference is None:
+            reference = frame.views[0]
+        for view in frame.views:
+            stack.add(view)
+    if reference is None:
+        raise Unreadable("corrupt", "no frames")
+    height, width = reference.shape[:2]
+    return Picture(
+        sha256=hashlib.sha256(data).hexdigest(),
+        mime=MIME[sniff(data, limits.formats)],
+        width=width,
+        height=height,
+        frames=count,
+        tiles=stack.stacked(),
+        coverage=stack.plan(reference).coverage,
+        technical=technical(pixels.within(reference, WORKING_EDGE), reference),
+        thumbnail=pixels.within(reference, limits.thumbnail_edge) if limits.thumbnail_edge else None,
+    )
+
+
+class _Tiles:
+    """The tiles of all views, each distinct one once, the reference first."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._tiles: dict[bytes, Pixels] = {}
+
+    def plan(self, view: Pixels) -> pixels.Plan:
+        height, width = view.shape[:2]
+        return pixels.plan(
+            height, width, tile_above_aspect=self._limits.tile_above_aspect, max_tiles=self._limits.max_tiles
+        )
+
+    def add(self, view: Pixels) -> None:
+        for tile in pixels.tiles(view, self.plan(view)):
+            self._tiles.setdefault(hashlib.sha256(tile.tobytes()).digest(), tile)
+        if len(self._tiles) > self._limits.max_tiles:
+            raise Unreadable("too_many_tiles", f"over {self._limits.max_tiles}")
+
+    def stacked(self) -> Pixels:
+        return np.stack(list(self._tiles.values()))

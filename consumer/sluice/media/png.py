@@ -1,0 +1,119 @@
+"""What Pillow does not tell of a PNG: is every row there, and which colours were meant (PNG, third edition, 2025)."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from sluice.core.errors import Unreadable
+
+_MAX_CHUNKS = 16_384  # 16 MiB in the usual 8 KiB pieces are 2,048; each costs a turn of two Python loops
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+_SRGB_LIKE = {(1, 1), (1, 6), (1, 13)}  # cICP (primaries, transfer): BT.709 primaries with an SDR curve
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One compressed image of a PNG: the size it declares and the pieces of its zlib stream."""
+
+    width: int
+    height: int
+    pieces: list[bytes] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Png:
+    """The structure of a PNG; `layers` holds the default image and then the frames of an animation."""
+
+    bits: int
+    colour_type: int
+    interlaced: bool
+    cicp: tuple[int, int] | None
+    layers: tuple[Layer, ...]
+
+    @property
+    def foreign_colours(self) -> bool:
+        """Whether a cICP chunk asks for a colour space that is not sRGB or close to it."""
+        return self.cicp is not None and self.cicp not in _SRGB_LIKE
+
+    def short(self) -> bool:
+        """Whether some layer's stream holds fewer bytes than its size needs; Pillow fills the rest with black."""
+        return any(not _holds(layer.pieces, self._raw_bytes(layer)) for layer in self.layers)
+
+    def _raw_bytes(self, layer: Layer) -> int:
+        passes = _ADAM7 if self.interlaced else ((0, 0, 1, 1),)
+        depth = self.bits * _CHANNELS.get(self.colour_type, 4)
+        total = 0
+        for left, top, across, down in passes:
+            columns = -(-(layer.width - left) // across)
+            rows = -(-(layer.height - top) // down)
+            if columns > 0 and rows > 0:
+                total += rows * (1 + -(-columns * depth // 8))
+        return total
+
+
+def parse(data: bytes) -> Png:
+    """Walk the chunks of a PNG without decoding it; Unreadable when they do not add up."""
+    layers: list[Layer] = []
+    header: tuple[int, ...] | None = None
+    cicp: tuple[int, int] | None = None
+    for kind, start, length in _chunks(data):
+        body = data[start : start + length] if kind != b"IDAT" else b""
+        if kind == b"IHDR" and length >= 13:  # noqa: PLR2004 - the fixed size of IHDR
+            header = struct.unpack(">IIBBBBB", body[:13])
+            layers.append(Layer(header[0], header[1]))
+        elif kind == b"fcTL" and length >= 26 and layers and layers[-1].pieces:  # noqa: PLR2004 - the size of fcTL
+            layers.append(Layer(*struct.unpack(">II", body[4:12])))
+        elif kind == b"IDAT" and layers:
+            layers[0].pieces.append(data[start : start + length])
+        elif kind == b"fdAT" and layers:
+            layers[-1].pieces.append(body[4:])
+        elif kind == b"tRNS" and header:
+            _check_key(body, bits=header[2], colour_type=header[3])
+        elif kind == b"cICP" and length >= 2:  # noqa: PLR2004 - primaries and transfer
+            cicp = (body[0], body[1])
+    if header is None:
+        raise Unreadable("corrupt", "a PNG without a header")
+    return Png(header[2], header[3], header[6] == 1, cicp, tuple(layers))
+
+
+def _check_key(body: bytes, *, bits: int, colour_type: int) -> None:
+    """Refuse a transparent colour that readers understand differently: bits above the depth, or 16-bit colours."""
+    if colour_type not in (0, 2):
+        return
+    if colour_type == 2 and bits == 16:  # noqa: PLR2004 - Pillow drops the low half of each sample, not of the key
+        raise Unreadable("unsupported_pixels", "a transparent colour among 16-bit colours")
+    if any(key >> bits for (key,) in struct.iter_unpack(">H", body[: len(body) // 2 * 2])):
+        raise Unreadable("unsupported_pixels", "a transparent colour beyond the bit depth")
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    position, count = 8, 0
+    while position + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        yield kind, position + 8, length
+        if kind == b"IEND":
+            return
+        position += 12 + length
+        count += 1
+        if count > _MAX_CHUNKS:
+            raise Unreadable("corrupt", "too many chunks")
+    raise Unreadable("truncated", "a PNG without its end")
+
+
+def _holds(pieces: list[bytes], wanted: int) -> bool:
+    inflate = zlib.decompressobj()
+    total = 0
+    try:
+        for piece in pieces:
+            rest = piece
+            while rest and total < wanted:
+                total += len(inflate.decompress(rest, _PIECE))
+                rest = inflate.unconsumed_tail
+            if total >= wanted:
+                return True
+        return total + len(inflate.flush()) >= wanted
+    except zlib.error:
+        return False

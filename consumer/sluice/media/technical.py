@@ -1,0 +1,63 @@
+"""How good a picture is by its pixels alone, without a reference. Luma is Rec. 601, 0 to 255.
+
+Blur, clipping and flatness are taken at a working size of at most 512 on the longest edge (scale changes them, so it
+is fixed); noise on the central 512 x 512 at native resolution, because resizing would smooth it away.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sluice.core.domain import Pixels
+from sluice_schemas import Technical
+
+WORKING_EDGE = 512
+_DARK, _LIGHT = 2.0, 253.0  # a little inside the range: lossy coding moves a clipped area by a level or two
+
+Luma = NDArray[np.float32]
+
+
+def technical(working: Pixels, native: Pixels) -> Technical:
+    """Measure a picture given at working size and at native size, both (h, w, 3) uint8."""
+    grey = luma(working)
+    return Technical(
+        blur=blur(grey),
+        noise_sigma=noise_sigma(luma(centre(native))),
+        clipped_dark=float(np.mean(grey <= _DARK)),
+        clipped_light=float(np.mean(grey >= _LIGHT)),
+        flat=float(np.std(grey, dtype=np.float64)),
+    )
+
+
+def luma(pixels: Pixels) -> Luma:
+    """Rec. 601 luma of (h, w, 3) sRGB pixels."""
+    weights = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    return pixels.astype(np.float32) @ weights
+
+
+def centre(pixels: Pixels) -> Pixels:
+    """Return the central part, at most WORKING_EDGE along each side."""
+    top, left = (max(0, (size - WORKING_EDGE) // 2) for size in pixels.shape[:2])
+    return pixels[top : top + WORKING_EDGE, left : left + WORKING_EDGE]
+
+
+def blur(grey: Luma) -> float:
+    """Variance of the 4-neighbour Laplacian: low means blurred. 0 for a picture under 3 pixels on a side."""
+    if min(grey.shape) < 3:  # noqa: PLR2004 - the stencil is 3 x 3
+        return 0.0
+    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
+    return float(np.var(laplacian, dtype=np.float64))
+
+
+def noise_sigma(grey: Luma) -> float:
+    """Estimate the standard deviation of the noise, in grey levels (Immerkaer 1996, "Fast noise variance estimation").
+
+    sigma = sqrt(pi / 2) / (6 (W - 2)(H - 2)) * sum |I * N|, N = [[1, -2, 1], [-2, 4, -2], [1, -2, 1]], which is the
+    second difference along both axes. 0 for a picture under 3 pixels on a side.
+    """
+    if min(grey.shape) < 3:  # noqa: PLR2004 - the stencil is 3 x 3
+        return 0.0
+    rows = grey[:-2] - 2 * grey[1:-1] + grey[2:]
+    response = rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]
+    return math.sqrt(math.pi / 2) / 6 * float(np.mean(np.abs(response), dtype=np.float64))
