@@ -1,5 +1,6 @@
 """The contract of Sluice: schemas, typed events, wire helpers and the display gate. Needs no Kafka client, no torch."""
 
+from sluice_schemas.errors import RegistryDown, RegistryRefused, WireError
 from sluice_schemas.events import (
     EVENTS,
     ActorKind,
@@ -32,25 +33,35 @@ from sluice_schemas.events import (
     Timings,
     Verdict,
 )
+from sluice_schemas.framing import Framing, SingleObjectFraming
+from sluice_schemas.gate import Decision, Why, latest, may_show
+from sluice_schemas.headers import CloudEvent, Headers, Trace, read_cloud_event, read_trace
 from sluice_schemas.identity import indeterminate_verdict_id, unreadable_image_id, verdict_id
+from sluice_schemas.topics import TOPICS, Topic
+from sluice_schemas.wire import decode, encode
 
 __all__ = [
     "EVENTS",
+    "TOPICS",
     "ActorKind",
     "Artefact",
     "Audience",
     "Clip",
+    "CloudEvent",
     "Concept",
     "Control",
     "ControlKind",
     "DeadLetter",
     "DeadLetterError",
+    "Decision",
     "Event",
     "Experiment",
     "Feedback",
     "FeedbackKind",
+    "Framing",
     "Generator",
     "Header",
+    "Headers",
     "Image",
     "ImageGenerated",
     "Lora",
@@ -60,12 +71,25 @@ __all__ = [
     "Override",
     "PolicyRef",
     "Quality",
+    "RegistryDown",
+    "RegistryRefused",
+    "SingleObjectFraming",
     "Source",
     "Status",
     "Technical",
     "Timings",
+    "Topic",
+    "Trace",
     "Verdict",
+    "Why",
+    "WireError",
+    "decode",
+    "encode",
     "indeterminate_verdict_id",
+    "latest",
+    "may_show",
+    "read_cloud_event",
+    "read_trace",
     "unreadable_image_id",
     "verdict_id",
 ]

@@ -13,26 +13,36 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count, groupby
 from typing import Any
-from uuid import UUID
 
 from sluice_schemas import events, primitives
 from sluice_schemas.errors import WireError
+from sluice_schemas.shape import (
+    FIXED,
+    PRIMITIVES,
+    Schema,
+    branch_of,
+    counterpart,
+    expanded,
+    is_fixed,
+    kind_of,
+    members_of,
+)
 
-Encoder = Callable[[Any], bytes]
+Encoder = Callable[[Any, bytes], bytes]
 Decoder = Callable[[bytes, int], tuple[Any, int]]
-Schema = Any  # a schema as JSON gives it: a name, a union's list, or an object
 
-_FIXED = {"double": "d", "boolean": "B"}
-_PRIMITIVES = {"string": "text", "bytes": "bytes", "long": "long", "int": "int", "time": "time", "uuid": "uuid"}
+MAX_LINES = 20_000
+MAX_DEPTH = 18
+"""What a schema from elsewhere may cost to compile; Python itself nests 20 loops."""
 
 
 def compile_encoder(schema: Schema) -> Encoder:
-    """Return the function that writes values of this schema's class. It raises one of `BAD_VALUE`."""
+    """Return the function that writes a value of this schema's class behind a prefix. It raises one of `BAD_VALUE`."""
     code = _Code()
-    with code.block("def run(v):"):
-        code.line("parts = []")
+    with code.block("def run(v, prefix):"):
+        code.line("parts = [prefix]")
         code.line("w = parts.append")
-        _write(code, _expand(schema, {}), "v")
+        _write(code, expanded(schema, {}), "v")
         code.line("return b''.join(parts)")
     encoder: Encoder = code.function("run")
     return encoder
@@ -45,7 +55,7 @@ def compile_decoder(writer: Schema, reader: Schema) -> Decoder:
     """
     code = _Code()
     with code.block("def run(data, p):"):
-        _read(code, _expand(writer, {}), _expand(reader, {}), "v")
+        _read(code, expanded(writer, {}), expanded(reader, {}), "v")
         code.line("return v, p")
     decoder: Decoder = code.function("run")
     return decoder
@@ -58,9 +68,11 @@ class _Code:
         self.lines: list[str] = []
         self.depth = 0
         self.numbers = count()
-        self.names: dict[str, Any] = dict(vars(primitives)) | {"UUID": UUID, "FLAGS": (False, True)}
+        self.names: dict[str, Any] = dict(vars(primitives)) | {"FLAGS": (False, True)}
 
     def line(self, text: str) -> None:
+        if len(self.lines) >= MAX_LINES or self.depth > MAX_DEPTH:
+            raise WireError("unresolvable_schema", "nested too deep or too large")
         self.lines.append("    " * self.depth + text)
 
     @contextmanager
@@ -83,60 +95,16 @@ class _Code:
         return self.names[name]
 
 
-def _expand(schema: Schema, seen: dict[str, Schema]) -> Schema:
-    """Return the schema with every named type in place of its name, namespaces cut off."""
-    if isinstance(schema, str):
-        return seen.get(_short(schema), schema)
-    if isinstance(schema, list):
-        return [_expand(branch, seen) for branch in schema]
-    out = dict(schema)
-    if "name" in out:
-        out["name"] = _short(out["name"])
-    if "fields" in out:
-        out["fields"] = [dict(field, type=_expand(field["type"], seen)) for field in out["fields"]]
-    for inner in out.keys() & {"items", "values"}:
-        out[inner] = _expand(out[inner], seen)
-    if out["type"] in ("record", "enum"):
-        seen[out["name"]] = out
-    return out
-
-
-def _short(name: str) -> str:
-    return name.rpartition(".")[2]
-
-
-def _kind(schema: Schema) -> str:
-    """Return what an expanded schema is: record, enum, array, map, union, time, uuid or the primitive's name."""
-    if isinstance(schema, list):
-        return "union"
-    if isinstance(schema, str):
-        return schema
-    logical = {"timestamp-micros": "time", "uuid": "uuid"}.get(schema.get("logicalType", ""))
-    return logical or str(schema["type"])
-
-
-def _is_fixed(field: Schema) -> bool:
-    return _kind(field["type"]) in _FIXED
-
-
-def _branch(union: list[Schema]) -> tuple[int, Schema]:
-    """Return index and schema of the one branch that is not null."""
-    branches = [(index, branch) for index, branch in enumerate(union) if branch != "null"]
-    if len(branches) != 1 or len(union) != 2:  # noqa: PLR2004 -- null and one other
-        raise WireError("unresolvable_schema", "a union that is not of null and one other type")
-    return branches[0]
-
-
 # Writing
 
 
 def _write(code: _Code, schema: Schema, value: str) -> None:
     """Emit what appends the encoding of the expression `value`."""
-    kind = _kind(schema)
+    kind = kind_of(schema)
     if kind == "record":
         _write_record(code, schema, value)
     elif kind == "union":
-        index, branch = _branch(schema)
+        index, branch = branch_of(schema)
         inner = code.name()
         code.line(f"{inner} = {value}")
         with code.block(f"if {inner} is None:"):
@@ -149,17 +117,20 @@ def _write(code: _Code, schema: Schema, value: str) -> None:
     elif kind == "enum":
         symbols = {symbol: primitives.write_long(i) for i, symbol in enumerate(schema["symbols"])}
         code.line(f"w({code.name(symbols)}[{value}])")
-    elif kind in _FIXED:
-        _write_fixed(code, [(value, _FIXED[kind])])
+    elif kind in FIXED:
+        _write_fixed(code, [(value, FIXED[kind])])
+    elif kind == "bytes":  # in two parts: an inline image is copied once, by the join
+        code.line(f"w(write_size({value}))")
+        code.line(f"w({value})")
     else:
-        code.line(f"w(write_{_PRIMITIVES[kind]}({value}))")
+        code.line(f"w(write_{PRIMITIVES[kind]}({value}))")
 
 
 def _write_record(code: _Code, schema: Schema, value: str) -> None:
     """Emit the fields in order; neighbours of fixed size are packed in one go."""
-    for fixed, run in groupby(schema["fields"], key=_is_fixed):
+    for fixed, run in groupby(schema["fields"], key=is_fixed):
         if fixed:
-            _write_fixed(code, [(f"{value}.{field['name']}", _FIXED[_kind(field["type"])]) for field in run])
+            _write_fixed(code, [(f"{value}.{field['name']}", FIXED[kind_of(field["type"])]) for field in run])
         else:
             for field in run:
                 _write(code, field["type"], f"{value}.{field['name']}")
@@ -193,8 +164,8 @@ def _write_items(code: _Code, schema: Schema, value: str) -> None:
 
 def _read(code: _Code, writer: Schema, reader: Schema | None, out: str) -> None:
     """Emit what reads the writer's encoding at p into the variable `out`."""
-    kind = _kind(writer)
-    reader = _counterpart(kind, reader)
+    kind = kind_of(writer)
+    reader = counterpart(kind, reader)
     if kind == "record":
         _read_record(code, writer, reader, out)
     elif kind == "union":
@@ -203,64 +174,43 @@ def _read(code: _Code, writer: Schema, reader: Schema | None, out: str) -> None:
         _read_items(code, writer, reader, out)
     elif kind == "enum":
         code.line(f"{out}, p = read_long(data, p)")
-        code.line(f"{out} = {code.name(_members(writer['symbols'], reader))}[{out}]")
-    elif kind in _FIXED:
-        _read_fixed(code, [(out, _FIXED[kind])])
+        code.line(f"{out} = {code.name(members_of(writer['symbols'], reader))}[{out}]")
+    elif kind in FIXED:
+        _read_fixed(code, [(out, FIXED[kind])])
     else:
-        code.line(f"{out}, p = read_{_PRIMITIVES[kind]}(data, p)")
-
-
-def _counterpart(kind: str, reader: Schema | None) -> Schema | None:
-    """Return the part of the reader's type that takes this kind; refuse the pair if there is none."""
-    if kind not in _PRIMITIVES.keys() | _FIXED.keys() | {"record", "union", "array", "map", "enum"}:
-        raise WireError("unresolvable_schema", f"no event has a field of type {kind}")
-    if reader is None:
-        return None
-    if kind != "union" and _kind(reader) == "union":
-        reader = _branch(reader)[1]
-    if (kind, _kind(reader)) != ("int", "long") and kind != _kind(reader):
-        raise WireError("unresolvable_schema", f"{kind} cannot be read as {_kind(reader)}")
-    return reader
+        code.line(f"{out}, p = read_{PRIMITIVES[kind]}(data, p)")
 
 
 def _read_union(code: _Code, writer: Schema, reader: Schema | None, out: str) -> None:
     """Emit null or the other branch; any other index is refused."""
-    index, branch = _branch(writer)
+    index, branch = branch_of(writer)
     tag = code.name()
     code.line(f"{tag} = data[p]")
     code.line("p += 1")
     with code.block(f"if {tag} == {2 * index}:"):
-        _read(code, branch, reader and _branch(reader)[1], out)
+        _read(code, branch, reader and branch_of(reader)[1], out)
     with code.block(f"elif {tag} == {2 * (1 - index)}:"):
         code.line(f"{out} = None")
     with code.block("else:"):
         code.line("raise ValueError('no such branch')")
 
 
-def _members(symbols: list[str], reader: Schema | None) -> dict[int, Any]:
-    """Return the Python member of each written index; what the reader does not know becomes its default symbol."""
-    if reader is None:
-        return dict(enumerate(symbols))
-    member, known = getattr(events, reader["name"]), set(reader["symbols"])
-    return {index: member(s if s in known else reader["default"]) for index, s in enumerate(symbols)}
-
-
 def _read_record(code: _Code, writer: Schema, reader: Schema | None, out: str) -> None:
     """Emit the writer's fields in order, then the value made of those the reader knows."""
     wanted = {field["name"]: field for field in reader["fields"]} if reader else {}
     made: dict[str, str] = {}
-    for fixed, run in groupby(writer["fields"], key=_is_fixed):
+    for fixed, run in groupby(writer["fields"], key=is_fixed):
         targets = [(field, wanted.get(field["name"]), code.name()) for field in run]
         for field, want, name in targets:
             want_type = want and want["type"]
             if fixed:
-                _counterpart(_kind(field["type"]), want_type)
+                counterpart(kind_of(field["type"]), want_type)
             else:
                 _read(code, field["type"], want_type, name)
             if want:
                 made[field["name"]] = name
         if fixed:
-            _read_fixed(code, [(name, _FIXED[_kind(field["type"])]) for field, _, name in targets])
+            _read_fixed(code, [(name, FIXED[kind_of(field["type"])]) for field, _, name in targets])
     if reader:
         _construct(code, reader, made, out)
 
@@ -282,7 +232,7 @@ def _read_fixed(code: _Code, targets: list[tuple[str, str]]) -> None:
     code.line(f"{', '.join(name for name, _ in targets)}, = {code.name(form.unpack_from)}(data, p)")
     code.line(f"p += {form.size}")
     for name, kind in targets:
-        if kind == _FIXED["boolean"]:
+        if kind == FIXED["boolean"]:
             code.line(f"{name} = FLAGS[{name}]")
 
 

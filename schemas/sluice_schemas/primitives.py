@@ -125,10 +125,9 @@ SIZES = tuple(write_long(size) for size in range(1024))
 """Length prefixes of the usual lengths, ready made: encoding is on the consumer's hot path."""
 
 
-def write_bytes(value: bytes) -> bytes:
-    """Write length-prefixed bytes."""
-    size = len(value)
-    return (SIZES[size] if size < len(SIZES) else write_long(size)) + value
+def write_size(value: Sized) -> bytes:
+    """Write the length prefix of bytes that follow."""
+    return write_long(len(value))
 
 
 def write_text(value: str) -> bytes:

@@ -43,14 +43,14 @@ class Frame:
 
 def encode(value: Event) -> bytes:
     """Return the event in single-object encoding. WireError `unencodable` if a field holds what its type forbids."""
-    return _prefix(type(value).__name__) + encode_body(value)
+    return encode_body(value, prefix=_prefix(type(value).__name__))
 
 
-def encode_body(value: Event) -> bytes:
-    """Return the bare Avro body of the event, in the newest schema, without a frame."""
+def encode_body(value: Event, *, prefix: bytes) -> bytes:
+    """Return the prefix and the bare Avro body of the event, in the newest schema."""
     encoder = _encoder(type(value).__name__)
     try:
-        return encoder(value)
+        return encoder(value, prefix)
     except BAD_VALUE as error:
         message = f"{type(value).__name__} holds a value its schema forbids ({type(error).__name__})"
         raise WireError("unencodable", message) from None
