@@ -2,11 +2,11 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
-from sluice.settings.section import MIB, Bytes, Count, Seconds, Section
+from sluice.settings.section import MIB, Bytes, Count, Keyed, Seconds, Section
 
 
 class SecurityProtocol(StrEnum):
@@ -70,11 +70,11 @@ class Kafka(Section):
     ssl_certificate_file: Path | None = Field(None, description="Client certificate (PEM) for mutual TLS.")
     ssl_key_file: Path | None = Field(None, description="Client key (PEM) for mutual TLS.")
     ssl_key_password: SecretStr = Field(SecretStr(""), description="Password of the client key.")
-    consumer_options: dict[str, str | int | float | bool] = Field(
+    consumer_options: Annotated[dict[str, str | int | float | bool], Keyed] = Field(
         default_factory=dict,
         description="Further librdkafka consumer settings. Those that guard exactly-once are refused.",
     )
-    producer_options: dict[str, str | int | float | bool] = Field(
+    producer_options: Annotated[dict[str, str | int | float | bool], Keyed] = Field(
         default_factory=dict,
         description="Further librdkafka producer settings. Those that guard exactly-once are refused.",
     )

@@ -1,0 +1,211 @@
+"""One transaction a call: messages and offsets together, or nothing. The sole owner of the transactional Producer.
+
+Errors fall into the three classes of librdkafka's `examples/transactions.c`: retriable ones are tried again under one
+deadline, those that require an abort are aborted, all others end the process.
+
+librdkafka speaks EndTxn v1, in which a delayed EndTxn can end a later transaction (librdkafka#5423, KAFKA-17754). So
+doubt recycles the producer: the InitProducerId of its successor fences whatever of the old epoch is still under way.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Message as KafkaMessage
+
+from sluice.bus.client import OnError, error_of
+from sluice.core.deadline import Deadline
+from sluice.core.domain import GroupMetadata, Message, Offsets
+from sluice.core.errors import BrokerLost, Fatal, Fenced, TransactionAborted
+from sluice.core.seams import Observe
+
+Connect = Callable[[OnError], Producer]
+
+SLOW_S = 2.0  # law 4: a commit or abort that took longer is in doubt
+BREATH_S = 0.05  # between two tries of the same step; callbacks are served meanwhile
+OPEN_TRY_S = 5.0
+_logger = logging.getLogger(__name__)
+
+_FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})  # noqa: SLF001
+# produce() in a transaction that has already failed says _STATE and nothing of an abort.
+_PASSING = frozenset({KafkaError._STATE, KafkaError._QUEUE_FULL})  # noqa: SLF001
+_REFUSED_FOR_GOOD = {
+    KafkaError.MSG_SIZE_TOO_LARGE: "raise max.message.bytes of the topic, or lower media.max_event_bytes",
+    KafkaError.RECORD_LIST_TOO_LARGE: "raise segment.bytes of the topic",
+    KafkaError.UNKNOWN_TOPIC_OR_PART: "create it with: sluice topics create",
+    KafkaError._UNKNOWN_TOPIC: "create it with: sluice topics create",  # noqa: SLF001  its public name
+    KafkaError._UNKNOWN_PARTITION: "create it with: sluice topics create",  # noqa: SLF001
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "grant Write on the topic",
+    KafkaError.INVALID_MSG: "the broker calls it invalid; is the topic compacted?",
+    KafkaError.INVALID_RECORD: "the broker calls it invalid; is the topic compacted?",
+    KafkaError.POLICY_VIOLATION: "the broker's policy forbids it",
+}
+
+
+class KafkaCommitter:
+    """Satisfies `seams.Committer`; `connect` makes a Producer and tells it whom to report errors to."""
+
+    def __init__(self, connect: Connect, *, timeout_s: float, clock: Callable[[], float], observe: Observe) -> None:
+        self._owner = threading.get_ident()
+        self._connect = connect
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._observe = observe
+        self._producer: Producer | None = None
+        self._doubts: list[str] = []  # about the present transaction, the first one counts
+        self._undelivered: list[tuple[str, KafkaError]] = []  # topic and error, likewise
+
+    def open(self, connect_deadline_s: float) -> None:
+        """Connect now, which ends what a crashed predecessor left open and so would hold our start up.
+
+        Raises BrokerLost after `connect_deadline_s`, Fatal when the brokers refuse us.
+        """
+        self._mine()
+        deadline = Deadline.after(connect_deadline_s, self._clock)
+        while not self._producer:
+            try:
+                self._open(Deadline.after(min(OPEN_TRY_S, deadline.remaining_s), self._clock))
+            except TransactionAborted as refused:
+                if deadline.over:
+                    raise BrokerLost(
+                        f"no transaction coordinator within {connect_deadline_s:g} s (kafka.connect_deadline_s): "
+                        f"{refused}; check kafka.bootstrap_servers"
+                    ) from None
+                _logger.warning("kafka: %s; trying again for %.0f s", refused, deadline.remaining_s)
+
+    def commit(self, messages: Sequence[Message], offsets: Offsets, group: GroupMetadata) -> None:
+        """Publish and commit atomically.
+
+        Raises TransactionAborted (nothing happened, call again), Fenced (leave) or Fatal (a message is refused for
+        good; the topic is named).
+        """
+        self._mine()
+        producer = self._producer or self._open(Deadline.after(self._timeout_s, self._clock))
+        deadline = Deadline.after(self._timeout_s, self._clock)
+        producer.poll(0)  # errors from before this transaction are no doubt about it
+        self._doubts.clear()
+        self._undelivered.clear()
+        ending = False
+        try:
+            producer.begin_transaction()
+            for message in messages:
+                self._produce(producer, message, deadline)
+            if offsets:
+                positions = [TopicPartition(place.topic, place.index, offset) for place, offset in offsets.items()]
+                self._persist(producer, lambda: producer.send_offsets_to_transaction(positions, group), deadline)
+            ending = True
+            self._end(producer, producer.commit_transaction, deadline)
+        except KafkaException as exception:
+            self._abort(producer, error_of(exception), ending=ending)
+        self._recycle_if_in_doubt()
+
+    def close(self) -> None:
+        """Release the producer; no transaction is open between two calls."""
+        self._mine()
+        self._let_go()
+
+    def _mine(self) -> None:
+        if threading.get_ident() != self._owner:
+            raise RuntimeError("the producer is used by a thread that does not own it")
+
+    def _open(self, deadline: Deadline) -> Producer:
+        producer = self._connect(self._on_error)
+        try:
+            producer.init_transactions(deadline.remaining_s)
+        except KafkaException as exception:
+            error = error_of(exception)
+            if error.fatal() or not error.retriable():
+                raise Fatal(f"kafka: {error.str()} (kafka.transactional_id)") from None
+            raise TransactionAborted(f"no transaction coordinator: {error.str()}") from None
+        self._producer = producer
+        return producer
+
+    def _produce(self, producer: Producer, message: Message, deadline: Deadline) -> None:
+        headers: Any = list(message.headers)
+        while True:
+            try:
+                producer.produce(
+                    message.topic, message.value, message.key, headers=headers, on_delivery=self._on_delivery
+                )
+            except BufferError:  # librdkafka's queue is full; it empties while we serve callbacks
+                if deadline.over:
+                    raise KafkaException(KafkaError(KafkaError._QUEUE_FULL)) from None  # noqa: SLF001
+                producer.poll(BREATH_S)
+            except KafkaException as exception:
+                self._undelivered.append((message.topic, error_of(exception)))
+                raise
+            else:
+                return
+
+    def _end(self, producer: Producer, step: Callable[[float], None], deadline: Deadline) -> None:
+        """Commit or abort; -1 is the rest of transaction.timeout.ms, the bound librdkafka asks for."""
+        started = self._clock()
+        self._persist(producer, lambda: step(-1), deadline, doubt="retriable")
+        if self._clock() - started > SLOW_S:
+            self._doubts.append("slow")
+
+    def _persist(
+        self, producer: Producer, step: Callable[[], None], deadline: Deadline, *, doubt: str | None = None
+    ) -> None:
+        while True:
+            try:
+                return step()
+            except KafkaException as exception:
+                if not error_of(exception).retriable() or deadline.over:
+                    raise
+                self._doubts += [doubt] if doubt else []
+            producer.poll(BREATH_S)
+
+    def _abort(self, producer: Producer, cause: KafkaError, *, ending: bool) -> NoReturn:
+        """Roll the transaction back and raise what the loop is to do next.
+
+        A commit that was asked for may have happened, whatever the local error says; only a confirmed abort proves
+        that it did not: the coordinator refuses to abort what is committed.
+        """
+        _refuse_if_over(cause)
+        if ending and cause.retriable():
+            raise Fenced(f"the outcome of a transaction stays unknown: {cause.str()}")
+        try:
+            self._end(producer, producer.abort_transaction, Deadline.after(self._timeout_s, self._clock))
+        except KafkaException as exception:
+            error = error_of(exception)
+            _refuse_if_over(error)
+            if ending:
+                raise Fenced(f"the outcome of a transaction stays unknown: {error.str()}") from None
+            self._doubts.append("abort_failed")
+        self._recycle_if_in_doubt()
+        for topic, error in self._undelivered[:1]:
+            if error.code() in _REFUSED_FOR_GOOD:
+                raise Fatal(f"topic {topic} refuses a message: {error.str()}; {_REFUSED_FOR_GOOD[error.code()]}")
+        if not (cause.txn_requires_abort() or cause.retriable() or cause.code() in _PASSING):
+            raise Fatal(f"kafka: {cause.str()}")
+        raise TransactionAborted(cause.str())
+
+    def _recycle_if_in_doubt(self) -> None:
+        """Let go of a producer in doubt; the next commit makes a new one, which fences this one's epoch."""
+        if self._doubts:
+            self._let_go()
+            self._observe("producer.recycled", 1, {"reason": self._doubts[0]})
+            _logger.warning("kafka: producer recycled (%s)", self._doubts[0])
+
+    def _let_go(self) -> None:
+        """Destroy the producer with its last reference. Its close() would try to abort, wait, and warn on failure."""
+        if self._producer:
+            self._producer.purge()
+        self._producer = None
+
+    def _on_error(self, error: KafkaError) -> None:
+        self._doubts.append("error_callback")
+        _logger.warning("kafka: %s", error.str())
+
+    def _on_delivery(self, error: KafkaError | None, message: KafkaMessage) -> None:
+        if error:
+            self._undelivered.append((message.topic() or "", error))
+
+
+def _refuse_if_over(error: KafkaError) -> None:
+    """Raise Fenced for what librdkafka calls fatal: nothing can be done with this producer any more."""
+    if error.fatal() or error.code() in _FENCED:
+        raise Fenced(f"kafka: {error.str()}")

@@ -1,0 +1,201 @@
+"""The input topic as this member of the group sees it: the sole owner of the Consumer.
+
+It keeps an assignment of its own, filled in the rebalance callbacks, because librdkafka's cannot be asked for while a
+rebalance is under way. All callbacks run inside `poll` and `close`, on the one thread that owns the handle.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterable
+from typing import Literal, cast
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Message as KafkaMessage
+
+from sluice.bus.client import OnError, error_of
+from sluice.bus.reachable import Reachable
+from sluice.core.domain import GroupMetadata, Partition, Record
+from sluice.core.errors import BadSettings, Fatal
+
+OnPartitions = Callable[[frozenset[Partition]], None]
+Protocol = Literal["classic", "consumer"]
+
+LAG_TIMEOUT_S = 0.2
+_DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
+_logger = logging.getLogger(__name__)
+
+
+class KafkaSource:
+    """Satisfies `seams.Source`; `connect` makes the Consumer and tells it whom to report errors to."""
+
+    def __init__(
+        self,
+        connect: Callable[[OnError], Consumer],
+        topic: str,
+        *,
+        protocol: Protocol,
+        connect_deadline_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._owner = threading.get_ident()
+        self._reachable = Reachable(topic, connect_deadline_s, clock)
+        self._consumer = connect(self._reachable.on_error)
+        self._topic = topic
+        self._incremental = protocol == "consumer"
+        self._assigned: set[Partition] = set()
+        self._taken: set[Partition] = set()  # revoked or lost during the present poll
+        self._fresh: set[Partition] = set()  # assigned during the present poll
+        self._paused = False
+        self._on_revoke: OnPartitions = _ignore
+        self._on_lost: OnPartitions = _ignore
+
+    def subscribe(self, *, on_revoke: OnPartitions, on_lost: OnPartitions) -> None:
+        """Join the group."""
+        self._mine()
+        self._on_revoke = on_revoke
+        self._on_lost = on_lost
+        self._consumer.subscribe([self._topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
+
+    def poll(self, limit: int, timeout_s: float) -> list[Record]:
+        """Return up to `limit` records, waiting at most `timeout_s` for the first; also serves rebalances.
+
+        Raises BrokerLost when no broker answered within the deadline, BadSettings when the topic is not there.
+        """
+        self._mine()
+        self._reachable.check(self._consumer)
+        self._taken.clear()
+        try:
+            first = self._consumer.poll(timeout_s)
+            # One call drains what is prefetched: releasing the interpreter lock once per record would cost far more.
+            messages = [first, *self._consumer.consume(limit - 1, 0)] if first and limit > 1 else [first]
+        except KafkaException as exception:
+            self._report(error_of(exception))
+            return []
+        finally:
+            self._start_fresh()
+        records = [self._record(message) for message in messages if message and not self._failed(message)]
+        if records:
+            self._reachable.seen()
+        # A partition may be taken after some of its records were drained and before this call ended.
+        return [record for record in records if record.partition not in self._taken]
+
+    def pause(self) -> None:
+        """Stop fetching from every assigned partition, those assigned later included; polling goes on."""
+        self._mine()
+        if not self._paused:
+            self._paused = True
+            self._consumer.pause(_handles(self._assigned))
+
+    def resume(self) -> None:
+        """Fetch again."""
+        self._mine()
+        if self._paused:
+            self._paused = False
+            self._consumer.resume(_handles(self._assigned))
+
+    @property
+    def assignment(self) -> Collection[Partition]:
+        """The partitions that are ours now."""
+        return frozenset(self._assigned)
+
+    def group_metadata(self) -> GroupMetadata:
+        """Fresh group metadata; every transaction needs its own (KIP-447)."""
+        self._mine()
+        return self._consumer.consumer_group_metadata()
+
+    def lag(self) -> dict[Partition, int]:
+        """Count the records after the committed offset, per partition of ours; waits at most `LAG_TIMEOUT_S`.
+
+        End offsets are those the last fetch reported; a partition never fetched from is left out.
+        """
+        self._mine()
+        try:
+            committed = self._consumer.committed(_handles(self._assigned), timeout=LAG_TIMEOUT_S)
+        except KafkaException:
+            return {}
+        behind: dict[Partition, int] = {}
+        for handle in committed:
+            low, end = self._consumer.get_watermark_offsets(handle, cached=True)
+            if end >= 0 and not handle.error:
+                behind[_partition(handle)] = end - (handle.offset if handle.offset >= 0 else max(low, 0))
+        return behind
+
+    def close(self) -> None:
+        """Leave the group; `on_revoke` runs for what is still ours."""
+        self._mine()
+        self._consumer.close()
+
+    def _mine(self) -> None:
+        if threading.get_ident() != self._owner:
+            raise RuntimeError("the consumer is used by a thread that does not own it")
+
+    def _assign(self, consumer: Consumer, handles: list[TopicPartition]) -> None:
+        self._reachable.seen()
+        (consumer.incremental_assign if self._incremental else consumer.assign)(handles)
+        self._assigned |= {_partition(handle) for handle in handles}
+        # Paused until this poll is over: what it drains is then of the old term alone. librdkafka may or may not carry
+        # a pause over from an earlier assignment, so it is said for every partition.
+        consumer.pause(handles)
+        self._fresh |= {_partition(handle) for handle in handles}
+
+    def _revoke(self, consumer: Consumer, handles: list[TopicPartition]) -> None:
+        self._give_up(consumer, handles, self._on_revoke)
+
+    def _lose(self, consumer: Consumer, handles: list[TopicPartition]) -> None:
+        self._give_up(consumer, handles, self._on_lost)
+
+    def _give_up(self, consumer: Consumer, handles: list[TopicPartition], report: OnPartitions) -> None:
+        partitions = frozenset(_partition(handle) for handle in handles)
+        self._taken |= partitions
+        report(partitions)
+        self._assigned -= partitions
+        if self._incremental:
+            consumer.incremental_unassign(handles)
+        else:
+            consumer.unassign()
+
+    def _start_fresh(self) -> None:
+        """Let the partitions assigned during the last poll flow, unless all are paused."""
+        handles = _handles(self._fresh & self._assigned)
+        self._fresh.clear()
+        if handles and not self._paused:
+            self._consumer.resume(handles)
+
+    def _failed(self, message: KafkaMessage) -> bool:
+        error = message.error()
+        if error:
+            self._report(error)
+        return bool(error)
+
+    def _report(self, error: KafkaError) -> None:
+        """Sort out an error: what will not pass ends the process, the rest librdkafka tries again by itself."""
+        if error.code() in _DENIED:
+            raise BadSettings(f"kafka: {error.str()}; grant Read on topic {self._topic} and on the group")
+        if error.fatal():
+            raise Fatal(f"kafka: {error.str()}")
+        if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            self._reachable.missing()
+        _logger.warning("kafka: %s; trying again", error.str())
+
+    def _record(self, message: KafkaMessage) -> Record:
+        _, timestamp_ms = message.timestamp()
+        return Record(
+            Partition(message.topic() or "", message.partition() or 0),
+            message.offset() or 0,
+            timestamp_ms,
+            message.key(),
+            message.value(),
+            tuple(cast("list[tuple[str, bytes | None]]", message.headers() or [])),
+        )
+
+
+def _partition(handle: TopicPartition) -> Partition:
+    return Partition(handle.topic, handle.partition)
+
+
+def _handles(partitions: Iterable[Partition]) -> list[TopicPartition]:
+    return [TopicPartition(partition.topic, partition.index) for partition in partitions]
+
+
+def _ignore(_: frozenset[Partition]) -> None:
+    pass
