@@ -1,9 +1,10 @@
 """Every setting of Sluice: one frozen tree, its units in the names, a reason for each default.
 
-Environment variables are `SLUICE_` and the path joined with `__`: `SLUICE_KAFKA__BOOTSTRAP_SERVERS`.
+Environment variables are `SLUICE_` and the path joined with `__`: `SLUICE_KAFKA__BOOTSTRAP_SERVERS`. All sources and
+their order: `sluice.settings.sources`.
 """
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sluice.settings.images import Fetch, Media
 from sluice.settings.judging import Models, Policy, Precision
@@ -32,14 +33,15 @@ __all__ = [
 
 
 class Settings(BaseSettings):
-    """The whole tree."""
+    """The whole tree. Constructing it reads nothing from outside: `sluice.settings.sources.load` does."""
 
     model_config = SettingsConfigDict(
         frozen=True,
         extra="forbid",
         env_prefix="SLUICE_",
         env_nested_delimiter="__",
-        env_file=".env",
+        env_ignore_empty=True,
+        enable_decoding=False,  # lists and mappings read their text form themselves, with errors that name them
         protected_namespaces=(),
     )
 
@@ -54,3 +56,15 @@ class Settings(BaseSettings):
     policy: Policy = Policy()
     dead_letters: DeadLetters = DeadLetters()
     telemetry: Telemetry = Telemetry()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 -- the names are those of the method it overrides
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what the caller gives, so that a test or a tool sees no environment it did not ask for."""
+        return (init_settings,)

@@ -5,27 +5,29 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
-from sluice.settings.section import MIB, Bytes, Count, Seconds, Section
+from sluice.settings.section import MIB, Bytes, Count, Listed, Seconds, Section
 
 
 class Fetch(Section):
     """References to images and who may be asked for them."""
 
-    allowed_schemes: tuple[Literal["https", "s3", "http", "file"], ...] = Field(
+    allowed_schemes: Annotated[tuple[Literal["https", "s3", "http", "file"], ...], Listed] = Field(
         ("https", "s3"), description="Schemes of references that are followed."
     )
-    allowed_hosts: tuple[str, ...] = Field(
+    allowed_hosts: Annotated[tuple[str, ...], Listed] = Field(
         (),
         description="Hosts, exact (`img.example.com`) or by suffix with a leading dot (`.cdn.example.com`). Empty refuses all.",
     )
-    allowed_ports: tuple[int, ...] = Field((80, 443), description="Ports a reference may name.")
+    allowed_ports: Annotated[tuple[int, ...], Listed] = Field((80, 443), description="Ports a reference may name.")
     allow_private_addresses: bool = Field(
         False, description="Follow references to loopback and private addresses. For tests and the demo."
     )
-    file_roots: tuple[Path, ...] = Field(
+    file_roots: Annotated[tuple[Path, ...], Listed] = Field(
         (), description="Folders that `file:` references may point into. Empty refuses all."
     )
-    s3_buckets: tuple[str, ...] = Field((), description="Buckets that `s3://bucket/key` may name. Empty refuses all.")
+    s3_buckets: Annotated[tuple[str, ...], Listed] = Field(
+        (), description="Buckets that `s3://bucket/key` may name. Empty refuses all."
+    )
     s3_endpoint: str = Field("", description="Fixed endpoint of the object store; empty for the provider's own.")
     s3_region: str = Field("us-east-1", description="Region of the object store.")
     s3_access_key_id: str = Field("", description="Access key; empty for the environment's own credentials.")
@@ -58,7 +60,7 @@ class Media(Section):
     tile_above_aspect: Annotated[float, Field(ge=1)] = Field(
         1.15, description="Longer images are tiled along their long side."
     )
-    formats: tuple[Literal["PNG", "JPEG", "WEBP", "GIF", "AVIF"], ...] = Field(
+    formats: Annotated[tuple[Literal["PNG", "JPEG", "WEBP", "GIF", "AVIF"], ...], Listed] = Field(
         ("PNG", "JPEG", "WEBP"), description="Formats that are opened at all."
     )
     decode_timeout_s: Seconds = Field(2.0, description="Wall time for one image.")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sluice.settings.section import Count, Seconds, Section
+from sluice.settings.section import Count, Listed, Seconds, Section
 
 
 class Precision(StrEnum):
@@ -37,7 +37,9 @@ class Models(Section):
     )
     aesthetic_v1: Path | None = Field(None, description="LAION aesthetic v1 head (safetensors).")
     aesthetic_v2: Path | None = Field(None, description="LAION aesthetic v2 head (safetensors).")
-    plugins: tuple[str, ...] = Field((), description="Further models by entry-point name (`nudenet`).")
+    plugins: Annotated[tuple[str, ...], Listed] = Field(
+        (), description="Further models by entry-point name (`nudenet`)."
+    )
     torch_threads: Annotated[int, Field(ge=0)] = Field(
         0, description="Threads of a CPU forward pass; 0 for torch's own choice."
     )

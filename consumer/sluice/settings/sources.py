@@ -1,0 +1,226 @@
+"""Where settings come from.
+
+The first that names a value wins:
+
+1. the environment: `SLUICE_` and the path joined with `__` (`SLUICE_KAFKA__GROUP_ID`); an empty one counts as unset
+2. `.env` in the working folder, with the same names
+3. the folder `SLUICE_SECRETS_DIR` names: one file per setting, named by its path (`kafka__sasl_password`)
+4. the YAML file given with `--config`, else named by `SLUICE_CONFIG`
+5. the default
+
+A name that no setting has is an error in each of them.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_origin
+
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NestedSecretsSettingsSource,
+    SecretsSettingsSource,
+    SettingsError,
+)
+
+from sluice import documents
+from sluice.core.errors import BadSettings
+from sluice.documents import Problem, dotted, nearest
+from sluice.settings import Settings
+
+PREFIX = "SLUICE_"
+CONFIG = "SLUICE_CONFIG"
+SECRETS_DIR = "SLUICE_SECRETS_DIR"
+RESERVED = re.compile(r"SLUICE_(CONFIG|SECRETS_DIR|TEST_\w+)")
+"""Variables of ours that are no settings; those of the test suite share a prefix."""
+
+SERVICE_LINK = re.compile(r"SLUICE_(?!.*__)(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)")
+"""What Kubernetes puts into a pod's environment for a Service whose name begins with `sluice`."""
+
+DOTENV = Path(".env")
+DEFAULT = "default"
+MASK = "**********"
+_SECRET_OPTION = re.compile(r"password|secret|token|jaas|key", re.IGNORECASE)
+
+Key = documents.Path
+
+
+def _leaves(model: type[BaseModel], above: Key = ()) -> Iterator[tuple[Key, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _leaves(kind, (*above, name))
+        else:
+            yield (*above, name), field
+
+
+LEAVES: Mapping[Key, FieldInfo] = dict(_leaves(Settings))
+"""Every setting by its path, in the order of the tree."""
+
+
+def variable(key: Key) -> str:
+    """Return the environment variable of a setting."""
+    return PREFIX + "__".join(map(str, key)).upper()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings and where each came from."""
+
+    settings: Settings
+    origins: Mapping[Key, str]
+
+    def rows(self) -> Iterator[tuple[str, Any, str]]:
+        """Yield name, value (plain data, secrets masked) and origin of every setting."""
+        tree = self.settings.model_dump(mode="json")
+        for key in LEAVES:
+            value: Any = tree
+            for part in key:
+                value = value[part]
+            yield dotted(key), _masked(value), self.origins[key]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """What one source says, by path, and how to name the place."""
+
+    values: Mapping[Key, Any]
+    origin: Callable[[Key], str]
+    faults: tuple[str, ...] = ()
+
+
+def load(config: Path | None = None) -> Loaded:
+    """Return the settings from all sources. Raises BadSettings, one line per problem."""
+    layers = [*_named_layers(), *_file_layer(config or _path(CONFIG))]
+    values: dict[Key, Any] = {}
+    origins: dict[Key, str] = dict.fromkeys(LEAVES, DEFAULT)
+    lines = _unknown_names() + [line for layer in layers for line in layer.faults]
+    for layer in reversed(layers):
+        for key, value in layer.values.items():
+            if key in LEAVES:
+                values[key], origins[key] = value, layer.origin(key)
+    settings: Settings | None = None
+    try:
+        settings = Settings(**_nested(values))
+    except ValidationError as error:
+        lines += [_line(problem, origins) for problem in documents.problems(error, Settings)]
+    if lines or not settings:
+        raise BadSettings("\n".join(lines))
+    return Loaded(settings, origins)
+
+
+def _named_layers() -> Iterator[_Layer]:
+    """Yield the sources that name one value at a time, highest first."""
+    yield _Layer(_flat(EnvSettingsSource(Settings)()), lambda key: f"{variable(key)} in the environment")
+    dotenv = DotEnvSettingsSource(Settings, env_file=DOTENV, dotenv_filtering="only_existing")
+    yield _Layer(_flat(dotenv()), lambda key: f"{variable(key)} in {DOTENV}")
+    folder = _path(SECRETS_DIR)
+    if folder:
+        if not folder.is_dir():
+            raise BadSettings(f"{SECRETS_DIR} = {str(folder)!r}: must be a folder")
+        try:
+            secrets = NestedSecretsSettingsSource(SecretsSettingsSource(Settings, folder), secrets_prefix="")()
+        except (SettingsError, OSError, UnicodeDecodeError) as error:
+            raise BadSettings(f"{SECRETS_DIR} = {str(folder)!r}: cannot be read: {type(error).__name__}") from None
+        yield _Layer(_flat(secrets), lambda key: f"{folder / '__'.join(map(str, key))}")
+
+
+def _file_layer(path: Path | None) -> Iterator[_Layer]:
+    if not path:
+        return
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise BadSettings(f"{path}: the settings file cannot be read: {why}") from None
+    document = documents.marked(text, str(path))
+    values = _flat(document.data)
+    strange = [(key, value) for key, value in values.items() if key not in LEAVES and not _empty(key, value)]
+    faults = tuple(f"{_unknown(key, value)} (from {document.where(key)})" for key, value in strange)
+    yield _Layer(values, document.where, faults)
+
+
+def _unknown_names() -> list[str]:
+    known = {variable(key) for key in LEAVES}
+    dotenv = DotEnvSettingsSource(Settings, env_file=DOTENV).env_vars
+    lines = []
+    for names, place in ((EnvSettingsSource(Settings).env_vars, "the environment"), (dotenv, str(DOTENV))):
+        for name in map(str.upper, names):
+            strange = name.startswith(PREFIX) and name not in known
+            if strange and not RESERVED.fullmatch(name) and not SERVICE_LINK.fullmatch(name):
+                lines.append(f"{name}: no such setting; {_advice(name, known)} (from {place})")
+    folder = _path(SECRETS_DIR)
+    files = {variable(key).removeprefix(PREFIX).lower() for key in LEAVES}
+    present = [file.name for file in sorted(folder.iterdir()) if file.is_file()] if folder and folder.is_dir() else []
+    strangers = [name for name in present if not name.startswith(".") and name.lower() not in files]
+    return lines + [f"{name}: no such setting; {_advice(name, files)} (from {folder})" for name in strangers]
+
+
+def _advice(name: str, known: set[str]) -> str:
+    advice = nearest(name, known)
+    return advice if advice.startswith("did you") else "`sluice config show` lists all"
+
+
+def _unknown(key: Key, value: Any) -> Problem:
+    """Say what is wrong with a path that is no setting, by its first part that is unknown."""
+    known = 0
+    while known < len(key) and _above(key[: known + 1]):
+        known += 1
+    if known == len(key):
+        return Problem(key, None if isinstance(value, list) else repr(value), "must be a mapping of keys to values")
+    near = nearest(str(key[known]), documents.keys_at(Settings, key[:known]))
+    return Problem(key[: known + 1], None, f"no such setting; {near}")
+
+
+def _above(key: Key) -> bool:
+    return any(leaf[: len(key)] == key for leaf in LEAVES)
+
+
+def _empty(key: Key, value: Any) -> bool:
+    """Whether this is a section with nothing in it."""
+    return value is None and bool(key) and _above(key)
+
+
+def _line(problem: Problem, origins: Mapping[Key, str]) -> str:
+    leaf = next((leaf for leaf in LEAVES if problem.path[: len(leaf)] == leaf), None)
+    if leaf:
+        secret = LEAVES[leaf].annotation is SecretStr or get_origin(LEAVES[leaf].annotation) is dict
+        shown = Problem(problem.path, MASK, problem.text) if secret and problem.value else problem
+        return f"{shown} (from {origins[leaf]})"
+    said = [where for key, where in origins.items() if key[: len(problem.path)] == problem.path and where != DEFAULT]
+    return f"{problem} (from {', '.join(said)})" if said else str(problem)
+
+
+def _path(name: str) -> Path | None:
+    text = os.environ.get(name, "")
+    return Path(text) if text else None
+
+
+def _flat(data: Any, above: Key = ()) -> dict[Key, Any]:
+    if above in LEAVES or not isinstance(data, dict):
+        return {above: data}
+    found: dict[Key, Any] = {}
+    for name, value in data.items():
+        found |= _flat(value, (*above, name))
+    return found
+
+
+def _nested(values: Mapping[Key, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for key, value in values.items():
+        branch = tree
+        for part in key[:-1]:
+            branch = branch.setdefault(str(part), {})
+        branch[str(key[-1])] = value
+    return tree
+
+
+def _masked(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {name: MASK if _SECRET_OPTION.search(name) else item for name, item in value.items()}
