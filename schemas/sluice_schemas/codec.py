@@ -164,8 +164,8 @@ def _write_items(code: _Code, schema: Schema, value: str) -> None:
 
 def _read(code: _Code, writer: Schema, reader: Schema | None, out: str) -> None:
     """Emit what reads the writer's encoding at p into the variable `out`."""
-    kind = kind_of(writer)
-    reader = counterpart(kind, reader)
+    reader = counterpart(kind_of(writer), reader)
+    kind = kind_of(writer if reader is None else reader)
     if kind == "record":
         _read_record(code, writer, reader, out)
     elif kind == "union":

@@ -12,6 +12,9 @@ FIXED = {"double": "d", "boolean": "B"}
 PRIMITIVES = {"string": "text", "bytes": "bytes", "long": "long", "int": "int", "time": "time", "uuid": "uuid"}
 """Kinds of variable size, and what their functions in `primitives` are called after."""
 
+SAME_BYTES = {("int", "long"), ("long", "time"), ("string", "uuid")}
+"""Written as the one, to be read as the other: a writer may leave a logical type out, or start from a smaller int."""
+
 
 def expanded(schema: Schema, seen: dict[str, Schema]) -> Schema:
     """Return the schema with every named type in place of its name, namespaces cut off."""
@@ -66,7 +69,7 @@ def counterpart(kind: str, reader: Schema | None) -> Schema | None:
         return None
     if kind != "union" and kind_of(reader) == "union":
         reader = branch_of(reader)[1]
-    if (kind, kind_of(reader)) != ("int", "long") and kind != kind_of(reader):
+    if kind != kind_of(reader) and (kind, kind_of(reader)) not in SAME_BYTES:
         raise WireError("unresolvable_schema", f"{kind} cannot be read as {kind_of(reader)}")
     return reader
 
