@@ -1,0 +1,171 @@
+"""What travels between the consumer and a decoder process: fixed headers and raw bytes, sizes checked before reading.
+
+A decoder has parsed hostile bytes, so its answer is not trusted: no pickle, every length bounded, every number checked.
+"""
+
+import json
+import math
+import socket
+import struct
+import time
+from dataclasses import asdict
+
+import numpy as np
+
+from sluice.core.domain import Picture, Pixels
+from sluice.core.errors import Unreadable
+from sluice.media.limits import REASONS, Limits
+from sluice.media.pixels import EDGE
+from sluice.media.sniff import MIME
+from sluice_schemas import Technical
+
+ORDER = struct.Struct("<cQ")  # to the template: what to do, with which decoder
+FORK, KILL, READY = b"F", b"K", b"R"
+
+_REQUEST = struct.Struct("<4sQ")
+_REPLY = struct.Struct("<4sBIIHH")  # magic, kind, bytes of JSON, tiles, thumbnail height and width
+_ASK, _TELL = b"SLQ1", b"SLA1"
+_PICTURE, _UNREADABLE = 0, 1
+_MAX_META_BYTES = 4096
+_MEASURES = ("blur", "noise_sigma", "clipped_dark", "clipped_light", "flat")
+
+
+class Garbled(Exception):
+    """The other side ended, or said something that is not of this protocol."""
+
+
+def send_request(channel: socket.socket, data: bytes, *, deadline_s: float) -> None:
+    """Send an image; TimeoutError at the deadline (monotonic clock), OSError when nobody is there."""
+    _until(channel, deadline_s)
+    channel.sendall(_REQUEST.pack(_ASK, len(data)))
+    channel.sendall(data)
+
+
+def receive_request(channel: socket.socket, limits: Limits) -> bytes | None:
+    """Wait for an image; None when the other side has closed."""
+    try:
+        magic, size = _REQUEST.unpack(_exactly(channel, _REQUEST.size))
+    except Garbled:
+        return None
+    if magic != _ASK or size > limits.max_image_bytes:
+        raise Garbled("request")
+    return bytes(_exactly(channel, size))
+
+
+def send_picture(channel: socket.socket, picture: Picture) -> None:
+    """Answer with a picture. Its sha256 stays behind: who has the bytes computes it."""
+    meta = {
+        "mime": picture.mime,
+        "size": [picture.width, picture.height, picture.frames],
+        "coverage": picture.coverage,
+        "technical": asdict(picture.technical),
+    }
+    thumbnail = picture.thumbnail
+    rows, columns = thumbnail.shape[:2] if thumbnail is not None else (0, 0)
+    body = json.dumps(meta).encode()
+    channel.sendall(_REPLY.pack(_TELL, _PICTURE, len(body), len(picture.tiles), rows, columns) + body)
+    channel.sendall(np.ascontiguousarray(picture.tiles).data)
+    if thumbnail is not None:
+        channel.sendall(np.ascontiguousarray(thumbnail).data)
+
+
+def send_unreadable(channel: socket.socket, error: Unreadable) -> None:
+    """Answer with the reason why there is no picture."""
+    body = json.dumps([error.reason, error.message[:500]]).encode()
+    channel.sendall(_REPLY.pack(_TELL, _UNREADABLE, len(body), 0, 0, 0) + body)
+
+
+def receive_picture(channel: socket.socket, limits: Limits, *, sha256: str, deadline_s: float) -> Picture:
+    """Read an answer: a Picture, or Unreadable raised. Garbled for anything else, TimeoutError at the deadline."""
+    header = _exactly(channel, _REPLY.size, deadline_s)
+    magic, kind, meta_bytes, tiles, rows, columns = _REPLY.unpack(header)
+    edge = limits.thumbnail_edge
+    if magic != _TELL or meta_bytes > _MAX_META_BYTES or tiles > limits.max_tiles or max(rows, columns) > edge:
+        raise Garbled("header")
+    meta = _parsed(_exactly(channel, meta_bytes, deadline_s))
+    if kind == _UNREADABLE:
+        raise _refusal(meta)
+    if kind != _PICTURE or tiles < 1 or (edge > 0) != (min(rows, columns) > 0):
+        raise Garbled("header")
+    pixels = _pixels(channel, (tiles, EDGE, EDGE, 3), deadline_s)
+    thumbnail = _pixels(channel, (rows, columns, 3), deadline_s) if edge else None
+    try:
+        return _picture(meta, sha256=sha256, tiles=pixels, thumbnail=thumbnail)
+    except (KeyError, TypeError, ValueError) as error:
+        raise Garbled("description") from error
+
+
+def _picture(meta: dict[str, object], *, sha256: str, tiles: Pixels, thumbnail: Pixels | None) -> Picture:
+    size, measures = meta["size"], meta["technical"]
+    if not isinstance(size, list) or not isinstance(measures, dict) or meta["mime"] not in MIME.values():
+        raise TypeError
+    width, height, frames = (_natural(value) for value in size)
+    return Picture(
+        sha256=sha256,
+        mime=str(meta["mime"]),
+        width=width,
+        height=height,
+        frames=frames,
+        tiles=tiles,
+        coverage=min(1.0, _measure(meta["coverage"])),
+        technical=Technical(**{name: _measure(measures[name]) for name in _MEASURES}),
+        thumbnail=thumbnail,
+    )
+
+
+def _refusal(meta: object) -> Unreadable:
+    match meta:
+        case [str(reason), str(message)] if reason in REASONS:
+            return Unreadable(reason, message)
+        case _:
+            raise Garbled("reason")
+
+
+def _natural(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError
+    return value
+
+
+def _measure(value: object) -> float:
+    if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise ValueError
+    return float(value)
+
+
+def _parsed(text: bytearray) -> dict[str, object]:
+    try:
+        parsed: dict[str, object] = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Garbled("JSON") from error
+    return parsed
+
+
+def _pixels(channel: socket.socket, shape: tuple[int, ...], deadline_s: float) -> Pixels:
+    array = np.empty(shape, dtype=np.uint8)
+    _fill(channel, array.reshape(-1).data, deadline_s)
+    return array
+
+
+def _exactly(channel: socket.socket, size: int, deadline_s: float | None = None) -> bytearray:
+    buffer = bytearray(size)
+    _fill(channel, memoryview(buffer), deadline_s)
+    return buffer
+
+
+def _fill(channel: socket.socket, view: memoryview, deadline_s: float | None) -> None:
+    filled = 0
+    while filled < len(view):
+        if deadline_s is not None:
+            _until(channel, deadline_s)
+        got = channel.recv_into(view[filled:])
+        if not got:
+            raise Garbled("end")
+        filled += got
+
+
+def _until(channel: socket.socket, deadline_s: float) -> None:
+    left = deadline_s - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    channel.settimeout(left)

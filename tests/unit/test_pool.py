@@ -1,0 +1,175 @@
+"""Decoder processes may die in any way; the pool answers all the same."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import wait
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sluice.core.errors import Unreadable
+from sluice.core.seams import MetricName
+from sluice.media.limits import Limits
+from sluice.media.picture import picture
+from sluice.media.pool import DecoderPool
+from sluice.settings import MIB, Media
+from tests.support.images import encode, scene
+
+PNG = b"\x89PNG\r\n\x1a\n:"
+PATIENCE_S = 60
+
+
+class Deaths(list[str]):
+    """Collects the reason of each death reported."""
+
+    def __call__(self, name: MetricName, value: float, labels: Mapping[str, str]) -> None:
+        assert (name, value) == ("decoder.deaths", 1)
+        self.append(labels["reason"])
+
+
+@pytest.fixture(scope="module")
+def deaths() -> Deaths:
+    return Deaths()
+
+
+@pytest.fixture(scope="module")
+def pool(deaths: Deaths) -> Iterator[DecoderPool]:
+    media = Media(decoders=1, decode_timeout_s=1.0, decoder_memory_bytes=256 * MIB)
+    with DecoderPool(media, observe=deaths, decode="tests.support.decoders:told") as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def fresh(deaths: Deaths) -> None:
+    deaths.clear()
+
+
+def ask(pool: DecoderPool, order: str) -> int:
+    """Give an order and read the number that comes back."""
+    return pool.submit(PNG + order.encode()).result(PATIENCE_S).width - 1
+
+
+def refused(pool: DecoderPool, order: str) -> str:
+    with pytest.raises(Unreadable) as refusal:
+        ask(pool, order)
+    return refusal.value.reason
+
+
+@pytest.mark.parametrize("order", ["crash", "bug", "too_many_tiles", "unknown_reason", "garbage"])
+def test_a_decoder_that_dies_or_lies_twice_makes_the_image_unreadable(
+    pool: DecoderPool, deaths: Deaths, order: str
+) -> None:
+    assert refused(pool, order) == "decoder_crash"
+    assert deaths == ["decoder_crash"] * 2
+    assert ask(pool, "fine") == 1
+
+
+@pytest.mark.parametrize("order", ["hang", "spin"])
+def test_a_decoder_that_does_not_answer_is_stopped_in_time(pool: DecoderPool, deaths: Deaths, order: str) -> None:
+    began = time.monotonic()
+    assert refused(pool, order) == "decode_timeout"
+    assert time.monotonic() - began < 2 * 1.0 + 8
+    assert deaths == ["decode_timeout"] * 2
+    assert ask(pool, "fine") == 1
+
+
+def test_a_decoder_that_takes_too_much_memory_says_so_and_is_replaced(pool: DecoderPool, deaths: Deaths) -> None:
+    before = ask(pool, "pid")
+    assert refused(pool, "memory") == "decoder_memory"
+    assert deaths == []
+    assert ask(pool, "pid") != before
+
+
+def test_a_reason_comes_home_with_its_message(pool: DecoderPool) -> None:
+    with pytest.raises(Unreadable, match="of old age") as refusal:
+        ask(pool, "known_reason")
+    assert refusal.value.reason == "corrupt"
+
+
+def test_a_decoder_is_used_again(pool: DecoderPool) -> None:
+    assert ask(pool, "pid") == ask(pool, "pid")
+
+
+def test_one_killed_while_idle_costs_its_next_image_nothing(pool: DecoderPool, deaths: Deaths) -> None:
+    victim = ask(pool, "pid")
+    os.kill(victim, signal.SIGKILL)
+    gone(victim)
+    assert ask(pool, "pid") != victim
+    assert deaths == []
+
+
+def test_a_decoder_has_three_standard_files_one_socket_and_room_for_one_more(pool: DecoderPool) -> None:
+    assert ask(pool, "files") == 41
+
+
+def test_a_decoder_sees_no_environment_of_ours(pool: DecoderPool) -> None:
+    assert ask(pool, "environment") == 0
+
+
+def test_a_decoder_was_forked_without_threads(pool: DecoderPool) -> None:
+    assert ask(pool, "threads") == 1
+
+
+def test_a_decoder_cannot_write_files_nor_dump_core(pool: DecoderPool) -> None:
+    assert ask(pool, "write") == 0
+    assert ask(pool, "core") == 0
+
+
+def test_the_pool_survives_the_death_of_its_template(pool: DecoderPool) -> None:
+    before = ask(pool, "pid")
+    os.kill(pool._nursery._process.pid, signal.SIGKILL)
+    gone(before)
+    assert ask(pool, "pid") != before
+
+
+def test_no_process_is_left_after_close() -> None:
+    with DecoderPool(Media(decoders=1), observe=Deaths(), decode="tests.support.decoders:told") as made:
+        decoder, template = ask(made, "pid"), made._nursery._process.pid
+    gone(decoder)
+    gone(template)
+
+
+def test_real_pictures_come_back_as_this_process_makes_them() -> None:
+    images = [encode(scene(300, 200 + 50 * i, i), fmt) for i, fmt in enumerate(("PNG", "JPEG", "WEBP"))]
+    with DecoderPool(Media(decoders=2, decode_timeout_s=20), observe=Deaths(), thumbnail_edge=64) as made:
+        futures = [made.submit(data) for data in images]
+        wait(futures, PATIENCE_S)
+        for data, future in zip(images, futures, strict=True):
+            here, there = picture(data, Limits(thumbnail_edge=64)), future.result(0)
+            assert np.array_equal(there.tiles, here.tiles)
+            assert there.thumbnail is not None
+            assert np.array_equal(there.thumbnail, np.asarray(here.thumbnail))
+            assert (there.sha256, there.mime, there.technical) == (here.sha256, here.mime, here.technical)
+            assert (there.width, there.height, there.frames, there.coverage) == (
+                here.width,
+                here.height,
+                here.frames,
+                here.coverage,
+            )
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"), [(b"", "empty"), (b"no", "not_an_image"), (b"GIF89a", "format_not_allowed")]
+)
+def test_what_is_no_image_by_its_first_bytes_never_reaches_a_decoder(
+    pool: DecoderPool, data: bytes, reason: str
+) -> None:
+    with pytest.raises(Unreadable) as refusal:
+        pool.submit(data).result(PATIENCE_S)
+    assert refusal.value.reason == reason
+
+
+def gone(pid: int) -> None:
+    """Wait until a process has ended (a zombie has)."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        status = Path(f"/proc/{pid}/stat")
+        try:
+            if status.read_text().rpartition(")")[2].split()[0] == "Z":
+                return
+        except (FileNotFoundError, ProcessLookupError):
+            return
+    pytest.fail(f"process {pid} is still there")
