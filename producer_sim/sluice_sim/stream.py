@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import count
 from random import Random
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 from sluice_schemas import Audience, Image, ImageGenerated
+from sluice_schemas.headers import CloudEvent, Headers, Trace
 from sluice_schemas.wire import encode
 from sluice_sim.album import Album, Photo
 from sluice_sim.faults import Fault, faults
@@ -16,6 +17,8 @@ from sluice_sim.options import Options
 from sluice_sim.truth import Truth
 
 Now: TypeAlias = Callable[[], datetime]
+
+_SAMPLED: Final = 0.05
 
 
 class Shelf(Protocol):
@@ -34,6 +37,7 @@ class Emission:
 
     key: bytes
     value: bytes | None
+    headers: Headers
     truth: Truth
 
 
@@ -57,7 +61,8 @@ class Stream:
             lot = self._lots.draw(number, rng)
             photo = self._album.photo(lot.page)
             event = self._event(lot, photo, rng)
-            yield _spoiled(lot, event, next(deck)) if lot.hostile else self._sound(lot, event, photo)
+            value, truth = _spoiled(lot, event, next(deck)) if lot.hostile else self._sound(lot, event, photo)
+            yield Emission(lot.image_id.encode(), value, _headers(event, rng), truth)
 
     def _event(self, lot: Lot, photo: Photo, rng: Random) -> ImageGenerated:
         """Make the event with its picture inline."""
@@ -76,7 +81,7 @@ class Stream:
             experiment=lot.experiment,
         )
 
-    def _sound(self, lot: Lot, event: ImageGenerated, photo: Photo) -> Emission:
+    def _sound(self, lot: Lot, event: ImageGenerated, photo: Photo) -> tuple[bytes, Truth]:
         truth = replace(
             _truth(lot),
             sha256=photo.sha256,
@@ -91,12 +96,18 @@ class Stream:
             uri = self._shelf.uri(photo.name, lot.carried)
             event = replace(event, image=replace(event.image, bytes=None, uri=uri))
             truth = replace(truth, carried=lot.carried)
-        return Emission(lot.image_id.encode(), encode(event), truth)
+        return encode(event), truth
 
 
-def _spoiled(lot: Lot, event: ImageGenerated, fault: Fault) -> Emission:
-    truth = replace(_truth(lot), fault=fault.name, readable=fault.readable)
-    return Emission(lot.image_id.encode(), fault.spoil(event), truth)
+def _spoiled(lot: Lot, event: ImageGenerated, fault: Fault) -> tuple[bytes | None, Truth]:
+    return fault.spoil(event), replace(_truth(lot), fault=fault.name, readable=fault.readable)
+
+
+def _headers(event: ImageGenerated, rng: Random) -> Headers:
+    """Make CloudEvents headers and a trace context of its own for each event, one in twenty of them sampled."""
+    sampled = rng.random() < _SAMPLED
+    trace = Trace(traceparent=f"00-{rng.getrandbits(128):032x}-{rng.getrandbits(64):016x}-{sampled:02x}")
+    return CloudEvent.of(event, source=f"/generators/{event.generator.model_id}", trace=trace).headers()
 
 
 def _truth(lot: Lot) -> Truth:

@@ -1,6 +1,7 @@
 """What is true of each event that was sent, kept aside for the observer as JSON lines."""
 
 import json
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -73,6 +74,22 @@ class TruthWriter:
     def _line(self, values: dict[str, Any]) -> None:
         self._file.write(json.dumps(values, separators=(",", ":")) + "\n")
         self._file.flush()
+
+
+class Inbox:
+    """Hands truths from the thread that sends to the one that observes."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Sent] = deque()
+
+    def put(self, sent: Sent) -> None:
+        """Leave one for the observer; safe from any thread."""
+        self._waiting.append(sent)
+
+    def __call__(self) -> Iterator[Sent]:
+        """Yield what was put in since the last call."""
+        while self._waiting:
+            yield self._waiting.popleft()
 
 
 class TruthReader:
