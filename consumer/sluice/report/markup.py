@@ -1,0 +1,32 @@
+"""HTML that escapes by construction: plain text goes in, only `element` makes HTML."""
+
+from html import escape
+
+
+class Html(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+VOID = frozenset({"img", "meta"})
+
+
+def element(name: str, /, *children: str, **attributes: str | None) -> Html:
+    """Return one element. Children that are not Html and all attribute values are escaped.
+
+    Attribute names lose a trailing underscore (`class_`) and turn inner ones into hyphens; None leaves one out.
+    """
+    said = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    if name in VOID:
+        return Html(f"<{name}{said}>")
+    return Html(f"<{name}{said}>{join(*children)}</{name}>")
+
+
+def join(*children: str) -> Html:
+    """Return the children one after the other, escaped unless they are Html."""
+    return Html("".join(child if isinstance(child, Html) else escape(child) for child in children))
