@@ -84,13 +84,14 @@ def latest(current: Verdict | None, incoming: Verdict) -> Verdict:
     return incoming if current is None or _rank(incoming) > _rank(current) else current
 
 
-def _rank(verdict: Verdict) -> tuple[bool, datetime, int, int, str, datetime]:
-    overridden_at = verdict.override.at if verdict.override else _NEVER
+def _rank(verdict: Verdict) -> tuple[object, ...]:
     return (
         verdict.mode is Mode.ENFORCE,
-        overridden_at,
+        verdict.override.at if verdict.override else _NEVER,
         verdict.policy.version,
         _RESTRICTIVE[verdict.status],
         str(verdict.verdict_id),
         verdict.produced_at,
+        verdict.image_sha256 or "",
+        verdict.expires_at or _NEVER,
     )
