@@ -7,7 +7,7 @@ import socket
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
@@ -39,7 +39,7 @@ def embedded_broker(folder: Path, clock: Callable[[], float] = time.monotonic) -
         try:
             yield address
         finally:
-            _stop(process)
+            stop_leashed(process)
 
 
 def free_port() -> int:
@@ -64,6 +64,28 @@ def await_broker(address: str, process: subprocess.Popen[bytes], deadline: Deadl
     return False
 
 
+def start_leashed(
+    command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a program that ends when this process does, however it does; see `stop_leashed`."""
+    with log.open("wb") as output:
+        return subprocess.Popen(  # noqa: S603  the callers' own programs
+            ["/bin/sh", "-c", _LEASH, "leash", *command],
+            stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True, env=environment,
+        )  # fmt: skip
+
+
+def stop_leashed(process: subprocess.Popen[bytes]) -> None:
+    """Let go of the leash and wait for the end."""
+    if process.stdin:
+        process.stdin.close()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def _binary() -> Traversable:
     try:
         return files("noida_db").joinpath("noida-db")
@@ -80,23 +102,9 @@ def _start(binary: Path, folder: Path, clock: Callable[[], float]) -> tuple[subp
     for _ in range(TRIES):
         port = free_port()
         command = [binary, "start", "--only", "kafka", "--kafka-port", port, "--data-dir", folder / "data"]
-        with log.open("wb") as output:
-            process = subprocess.Popen(  # noqa: S603  our own package's binary
-                ["/bin/sh", "-c", _LEASH, "embedded-broker", *map(str, command)],
-                stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True,
-            )  # fmt: skip
+        process = start_leashed([str(part) for part in command], log)
         address = f"{_HOST}:{port}"
         if await_broker(address, process, Deadline.after(START_TIMEOUT_S, clock)):
             return process, address
-        _stop(process)
+        stop_leashed(process)
     raise BrokerLost(f"the embedded broker does not start; its last words are in {log}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.stdin:
-        process.stdin.close()  # lets go of the leash
-    try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

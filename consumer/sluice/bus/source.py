@@ -14,7 +14,7 @@ from confluent_kafka import Message as KafkaMessage
 
 from sluice.bus.client import OnError, error_of
 from sluice.bus.reachable import Reachable
-from sluice.core.domain import GroupMetadata, Partition, Record
+from sluice.core.domain import GroupMetadata, Headers, Partition, Record
 from sluice.core.errors import BadSettings, Fatal
 
 OnPartitions = Callable[[frozenset[Partition]], None]
@@ -73,7 +73,7 @@ class KafkaSource:
             return []
         finally:
             self._start_fresh()
-        records = [self._record(message) for message in messages if message and not self._failed(message)]
+        records = [record_of(message) for message in messages if message and not self._failed(message)]
         if records:
             self._reachable.seen()
         # A partition may be taken after some of its records were drained and before this call ended.
@@ -177,16 +177,26 @@ class KafkaSource:
             self._reachable.missing()
         _logger.warning("kafka: %s; trying again", error.str())
 
-    def _record(self, message: KafkaMessage) -> Record:
-        _, timestamp_ms = message.timestamp()
-        return Record(
-            Partition(message.topic() or "", message.partition() or 0),
-            message.offset() or 0,
-            timestamp_ms,
-            message.key(),
-            message.value(),
-            tuple(cast("list[tuple[str, bytes | None]]", message.headers() or [])),
-        )
+
+def record_of(message: KafkaMessage) -> Record:
+    """Return a received message as a value."""
+    _, timestamp_ms = message.timestamp()
+    return Record(
+        Partition(message.topic() or "", message.partition() or 0),
+        message.offset() or 0,
+        timestamp_ms,
+        message.key(),
+        message.value(),
+        _headers(message),
+    )
+
+
+def _headers(message: KafkaMessage) -> Headers:
+    """Return the headers, none of them when one has a name that is not UTF-8: they are advice, the record is not."""
+    try:
+        return tuple(cast("list[tuple[str, bytes | None]]", message.headers() or []))
+    except (UnicodeDecodeError, SystemError):  # the C extension raises the one, or the other caused by it
+        return ()
 
 
 def _partition(handle: TopicPartition) -> Partition:

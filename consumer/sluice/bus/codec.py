@@ -1,0 +1,123 @@
+"""The one place where Kafka's bytes and the contract's events meet."""
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sluice.core.domain import Judged, Message, Outcome, Record
+from sluice.core.errors import BadSettings, DependencyDown, Undecodable
+from sluice.settings import Registry, Topics
+from sluice_schemas import (
+    CloudEvent,
+    DeadLetter,
+    Event,
+    Framing,
+    ImageGenerated,
+    Quality,
+    RegistryDown,
+    RegistryRefused,
+    SingleObjectFraming,
+    Verdict,
+    WireError,
+    read_cloud_event,
+    read_trace,
+    unreadable_image_id,
+)
+from sluice_schemas.registry import ConfluentFraming, connect
+from sluice_schemas.released import newest
+from sluice_schemas.topics import subject_of
+
+DEPENDENCY = "schema registry"
+E = TypeVar("E", bound=Event)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """Records into events, outcomes into messages.
+
+    `source` names the publisher in CloudEvents headers, a URI reference. Needing the registry and not having it is
+    DependencyDown: the record waits, it is not rejected.
+    """
+
+    framing: Framing
+    topics: Topics
+    source: str
+    max_event_bytes: int
+
+    def decode(self, record: Record) -> ImageGenerated:
+        """Return the event of an input record. Raises Undecodable or DependencyDown."""
+        size = len(record.value or b"")
+        if size > self.max_event_bytes:
+            raise Undecodable("too_large", f"{size} bytes, the limit is {self.max_event_bytes}")
+        return self.read(record, ImageGenerated)
+
+    def read(self, record: Record, kind: type[E]) -> E:
+        """Return the event of any record. Raises Undecodable or DependencyDown."""
+        try:
+            return _asking(lambda: self.framing.decode(record.partition.topic, record.value, record.headers, kind))
+        except WireError as error:
+            raise Undecodable(error.reason, error.message) from None
+
+    def encode(self, outcome: Outcome) -> tuple[Message, ...]:
+        """Return the messages of an outcome: a verdict and a quality event, or a verdict and a dead letter."""
+        record, verdict = outcome.record, outcome.verdict
+        key = verdict.image_id.encode()
+        judged = self._message(self.topics.verdicts, key, verdict, record)
+        if isinstance(outcome, Judged):
+            return judged, self._message(self.topics.quality, key, outcome.quality, record)
+        place = record.partition
+        unreadable = verdict.image_id == unreadable_image_id(place.topic, place.index, record.offset)
+        letter_key = record.key if unreadable and record.key else key
+        return judged, self._message(self.topics.dead_letters, letter_key, outcome.dead_letter, record)
+
+    def _message(self, topic: str, key: bytes, event: Event, record: Record) -> Message:
+        value, headers = _asking(lambda: self.framing.encode(topic, event))
+        attributes = CloudEvent.of(
+            event, source=self.source, causation_id=causation_id(record), trace=read_trace(record.headers)
+        )
+        return Message(topic, key, value, (*attributes.headers(), *headers))
+
+
+def causation_id(record: Record) -> str:
+    """Return what led to our events: the input event's id, or where it stands when it has none."""
+    cloud_event = read_cloud_event(record.headers)
+    place = record.partition
+    return cloud_event.id if cloud_event else f"{place.topic}/{place.index}/{record.offset}"
+
+
+def framing_of(registry: Registry, topics: Topics) -> Framing:
+    """Return how events are framed: single-object encoding, or the registry's once it knows every schema we write.
+
+    Raises BadSettings when the registry refuses us or lacks a schema, DependencyDown when it does not answer.
+    """
+    if not registry.url:
+        return SingleObjectFraming()
+    password = registry.password.get_secret_value()
+    client = connect(
+        registry.url,
+        auth=(registry.username, password) if registry.username else None,
+        verify=ssl.create_default_context(cafile=registry.ca_file) if registry.ca_file else True,
+    )
+    call = client.register if registry.auto_register else client.look_up
+    for topic, kind in ((topics.verdicts, Verdict), (topics.quality, Quality), (topics.dead_letters, DeadLetter)):
+        subject = subject_of(topic)
+        try:
+            call(subject, newest(kind.__name__).text)
+        except RegistryDown as down:
+            raise DependencyDown(DEPENDENCY, str(down)) from None
+        except RegistryRefused as refused:
+            raise BadSettings(
+                f"registry.url: {subject} is refused, {refused}; register the released schemas, or set "
+                "registry.auto_register=true for development"
+            ) from None
+    return ConfluentFraming(client, auto_register=registry.auto_register)
+
+
+def _asking(question: Callable[[], T]) -> T:
+    """Answer, or say that the registry cannot be asked; a refusal is one too: waiting loses no record."""
+    try:
+        return question()
+    except (RegistryDown, RegistryRefused) as error:
+        raise DependencyDown(DEPENDENCY, str(error)) from None

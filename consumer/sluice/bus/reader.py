@@ -1,0 +1,99 @@
+"""Reading topics without a group, and putting dead letters back: what `sluice tail` and `sluice dlq` stand on.
+
+Always `read_committed`: what an aborted transaction wrote was never said.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+
+from sluice.bus.client import error_of
+from sluice.bus.source import record_of
+from sluice.core.deadline import Deadline
+from sluice.core.domain import Record
+from sluice.core.errors import BadSettings, BrokerLost, Fatal
+from sluice_schemas import DeadLetter
+
+Start = Literal["earliest", "latest"] | int
+TIMEOUT_S = 15.0
+POLL_S = 0.2
+
+
+class Reader:
+    """Reads one topic from a place on. `reader_config` says how the consumer has to be set up."""
+
+    def __init__(self, consumer: Consumer, topic: str) -> None:
+        self._consumer = consumer
+        self._topic = topic
+
+    def records(self, start: Start, *, follow: bool, stopping: Callable[[], bool]) -> Iterator[Record]:
+        """Yield records of all partitions from `start` (an offset counts in every partition) to the present end.
+
+        With `follow` it goes on past the end. `stopping` is asked about five times a second. Raises BadSettings when
+        there is no such topic, BrokerLost when no broker answers.
+        """
+        open_ends = self._assign(start)
+        while (open_ends or follow) and not stopping():
+            message = self._consumer.poll(POLL_S)
+            if message is None:
+                continue
+            error = message.error()
+            if error is None:
+                yield record_of(message)
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  its public name
+                open_ends.discard(message.partition() or 0)
+            elif error.fatal():
+                raise Fatal(f"kafka: {error.str()}")
+
+    def close(self) -> None:
+        """Release the consumer."""
+        self._consumer.close()
+
+    def _assign(self, start: Start) -> set[int]:
+        """Set out in every partition and return their numbers."""
+        try:
+            topic = self._consumer.list_topics(self._topic, timeout=TIMEOUT_S).topics[self._topic]
+            if topic.error is not None or not topic.partitions:
+                raise BadSettings(f"topic {self._topic} does not exist; create it with: sluice topics create")
+            handles = [TopicPartition(self._topic, index, self._offset(index, start)) for index in topic.partitions]
+        except KafkaException as exception:
+            raise BrokerLost(f"{error_of(exception).str()}; check kafka.bootstrap_servers") from None
+        self._consumer.assign(handles)
+        return set(topic.partitions)
+
+    def _offset(self, index: int, start: Start) -> int:
+        low, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, index), timeout=TIMEOUT_S)
+        if start == "latest":
+            return end
+        return low if start == "earliest" else min(max(low, start), end)
+
+
+def requeue(producer: Producer, letter: DeadLetter, topic: str, deadline: Deadline) -> None:
+    """Publish the record of a dead letter again, as it came, and wait until the brokers have it.
+
+    Raises BadSettings when the letter does not carry the record, Fatal or BrokerLost when it cannot be published.
+    """
+    if letter.value is None and letter.value_sha256 is not None:
+        raise BadSettings(
+            f"the dead letter of {letter.image_id} carries no value (deadletters.include_inline_images was off or it "
+            "was too large); have its producer publish it again"
+        )
+    refused: list[KafkaError] = []
+    headers: Any = [(header.key, header.value) for header in letter.headers]
+    try:
+        producer.produce(
+            topic, letter.value, letter.key, headers=headers, on_delivery=lambda error, _: refused.extend(_some(error))
+        )
+        left = producer.flush(deadline.remaining_s)
+    except KafkaException as exception:
+        refused.append(error_of(exception))
+        left = 0
+    if left:
+        raise BrokerLost(f"no broker took the record of {letter.image_id} in time; it may be published or not")
+    if refused:
+        raise Fatal(f"topic {topic} refuses the record of {letter.image_id}: {refused[0].str()}")
+
+
+def _some(error: KafkaError | None) -> list[KafkaError]:
+    return [error] if error else []

@@ -1,0 +1,156 @@
+"""The topics: how they should be, making them so, and finding out whether they are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource  # its public name is not re-exported for type checkers
+from confluent_kafka.cimpl import NewTopic
+
+from sluice.bus.client import error_of
+from sluice.core.errors import BadSettings, BrokerLost
+from sluice.settings import MIB, Media, Topics
+
+DAY_MS = 24 * 3600 * 1000
+TIMEOUT_S = 15.0
+ENVELOPE_BYTES = 256 * 1024  # what headers and the fields around an event take at most
+CREATE = "sluice topics create"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """One topic as it should be. `config` holds the topic's settings by Kafka's names."""
+
+    name: str
+    partitions: int
+    replication_factor: int
+    config: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: a problem says what is wrong and `fix` what to do; no problem, all is well."""
+
+    what: str
+    problem: str = ""
+    fix: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.problem
+
+
+def specs(topics: Topics, media: Media) -> tuple[TopicSpec, ...]:
+    """Return every topic as the settings want it.
+
+    Verdicts are what display replays, so they stay for a year; what monitoring reads, for a month.
+    """
+    event_bytes = media.max_event_bytes + ENVELOPE_BYTES
+
+    def spec(name: str, retention_days: int, max_bytes: int = MIB, cleanup: str = "delete") -> TopicSpec:
+        config = {
+            "cleanup.policy": cleanup,
+            "min.insync.replicas": str(topics.min_insync_replicas),
+            "max.message.bytes": str(max_bytes),
+        }
+        if cleanup == "delete":
+            config["retention.ms"] = str(retention_days * DAY_MS)
+        return TopicSpec(name, topics.partitions, topics.replication_factor, config)
+
+    return (
+        spec(topics.images, 7, event_bytes),
+        spec(topics.verdicts, 365),
+        spec(topics.quality, 30),
+        spec(topics.dead_letters, 30, event_bytes + MIB),
+        spec(topics.feedback, 365),
+        spec(topics.control, 0, cleanup="compact"),
+    )
+
+
+def create(admin: AdminClient, wanted: Sequence[TopicSpec]) -> list[str]:
+    """Make the topics that are missing and return their names; those that exist stay as they are.
+
+    Raises BadSettings when the brokers refuse one, BrokerLost when they do not answer.
+    """
+    new = [
+        NewTopic(spec.name, num_partitions=spec.partitions, replication_factor=spec.replication_factor,
+                 config=dict(spec.config))
+        for spec in wanted
+    ]  # fmt: skip
+    made: list[str] = []
+    for name, future in admin.create_topics(new, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S).items():
+        try:
+            future.result()
+        except KafkaException as exception:
+            error = error_of(exception)
+            if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise _refusal(f"topic {name} cannot be created", error) from None
+        else:
+            made.append(name)
+    return made
+
+
+def check(admin: AdminClient, wanted: Sequence[TopicSpec]) -> list[Finding]:
+    """Compare the topics with how they should be; one finding each. Raises BrokerLost when no broker answers."""
+    try:
+        found = admin.list_topics(timeout=TIMEOUT_S).topics
+    except KafkaException as exception:
+        raise _refusal("the topics cannot be listed", error_of(exception)) from None
+    findings: list[Finding] = []
+    for spec in wanted:
+        what = f"topic {spec.name}"
+        if spec.name not in found:
+            findings.append(Finding(what, "does not exist", CREATE))
+            continue
+        partitions = found[spec.name].partitions
+        copies = min((len(partition.replicas) for partition in partitions.values()), default=0)
+        findings.append(_first(what, [*_layout(spec, len(partitions), copies), *_config(admin, spec)]))
+    return findings
+
+
+def _layout(spec: TopicSpec, partitions: int, copies: int) -> list[tuple[str, str]]:
+    problems: list[tuple[str, str]] = []
+    if partitions < spec.partitions:
+        fix = f"kafka-topics.sh --alter --topic {spec.name} --partitions {spec.partitions} (keys move: when idle)"
+        problems.append((f"has {partitions} partitions, {spec.partitions} are wanted", fix))
+    if copies < spec.replication_factor:
+        fix = "kafka-reassign-partitions.sh, or topics.replication_factor if that many are meant"
+        problems.append((f"has {copies} copies, {spec.replication_factor} are wanted", fix))
+    return problems
+
+
+def _config(admin: AdminClient, spec: TopicSpec) -> list[tuple[str, str]]:
+    resource = ConfigResource(ConfigResource.Type.TOPIC, spec.name)
+    try:
+        future = admin.describe_configs([resource], request_timeout=TIMEOUT_S)[resource]
+        actual = {name: str(entry.value) for name, entry in future.result().items()}
+    except KafkaException as exception:
+        return [(f"its configuration cannot be read: {error_of(exception).str()}", "grant DescribeConfigs")]
+    problems: list[tuple[str, str]] = []
+    for name, value in spec.config.items():
+        if not _enough(name, actual.get(name, ""), value):
+            fix = f"kafka-configs.sh --alter --entity-type topics --entity-name {spec.name} --add-config {name}={value}"
+            problems.append((f"{name} is {actual.get(name)}, {value} is wanted", fix))
+    return problems
+
+
+def _enough(name: str, actual: str, wanted: str) -> bool:
+    """Tell whether a setting will do: policies must be equal, sizes and times at least as large, -1 is no limit."""
+    if name == "cleanup.policy":
+        return set(actual.split(",")) == set(wanted.split(","))
+    return actual == "-1" or (actual.lstrip("-").isdigit() and int(actual) >= int(wanted))
+
+
+def _first(what: str, problems: list[tuple[str, str]]) -> Finding:
+    if not problems:
+        return Finding(what)
+    return Finding(what, "; ".join(problem for problem, _ in problems), problems[0][1])
+
+
+def _refusal(what: str, error: KafkaError) -> BadSettings | BrokerLost:
+    down = {KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN}  # noqa: SLF001  public names
+    if error.code() in down:
+        return BrokerLost(f"{what}, no broker answers: {error.str()}; check kafka.bootstrap_servers")
+    return BadSettings(f"{what}: {error.str()}")
