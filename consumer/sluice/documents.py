@@ -138,10 +138,10 @@ def problems(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
     return list(found.values())
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
     """Return the advice for an unknown name: the likeliest known one, else all of them."""
     known = sorted(known)
-    likely = difflib.get_close_matches(name, known, n=1)
+    likely = difflib.get_close_matches(name, known, n=1, cutoff=likeness)
     return f"did you mean {likely[0]}?" if likely else f"known are {', '.join(known)}"
 
 

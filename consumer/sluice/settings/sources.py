@@ -162,7 +162,7 @@ def _unknown_names() -> list[str]:
 
 
 def _advice(name: str, known: set[str]) -> str:
-    advice = nearest(name, known)
+    advice = nearest(name, known, likeness=0.8)  # the names begin alike
     return advice if advice.startswith("did you") else "`sluice config show` lists all"
 
 

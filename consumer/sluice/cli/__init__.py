@@ -1,0 +1,46 @@
+"""The command line. One module a command; a module imports what is heavy only when its command runs."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sluice.cli import config, policy
+from sluice.cli.frame import EXIT_CODES, Invocation
+
+app = typer.Typer(
+    name="sluice",
+    help="Streaming moderation: image events in, exactly one verdict and one quality event per image out, over Kafka.",
+    epilog="Exit codes: " + ", ".join(f"[bold]{code}[/bold] {what}" for code, what in EXIT_CODES.items()) + ".",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.add_typer(policy.app, name="policy")
+app.add_typer(config.app, name="config")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sluice {version('sluice')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Settings file (YAML); else SLUICE_CONFIG names it.")
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Take the options that stand before the command."""
+    del version
+    invocation = context.ensure_object(Invocation)
+    invocation.config, invocation.debug = config, debug

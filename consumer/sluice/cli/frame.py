@@ -1,0 +1,122 @@
+"""What every command shares: the global options, how to print, and what an error says last."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sluice.core import errors
+from sluice.core.errors import DependencyDown, Fatal, Rejection, SluiceError
+from sluice.settings import Settings
+from sluice.settings.sources import Loaded, load
+
+PIPE_WIDTH = 200
+"""Columns of a table that no terminal shows: wide enough that nothing is cut."""
+
+OK, FOUND, USAGE, DATA, UNEXPECTED, LATER, INTERRUPTED = 0, 1, 2, 65, 70, 75, 130
+
+EXIT_CODES: Mapping[int, str] = {
+    OK: "done",
+    FOUND: "a check found something",
+    USAGE: "usage",
+    DATA: "input that cannot be judged",
+    errors.BrokerLost.exit_code: "no broker",
+    UNEXPECTED: "a defect of Sluice",
+    errors.Fenced.exit_code: "fenced",
+    errors.DeviceLost.exit_code: "device lost",
+    errors.TooManyDeadLetters.exit_code: "too many dead letters",
+    errors.WeightsNotAttested.exit_code: "weights not attested",
+    LATER: "not available now, try later",
+    errors.BadSettings.exit_code: "bad settings",
+    INTERRUPTED: "interrupted",
+}
+
+NEXT: Mapping[type[SluiceError], str] = {
+    errors.BadSettings: "sluice config docs",
+    errors.WeightsNotAttested: "sluice models verify",
+    errors.BrokerLost: "sluice doctor",
+    errors.DependencyDown: "sluice doctor",
+    errors.DeviceLost: "sluice doctor",
+    errors.Fenced: "sluice config show (kafka.transactional_id must be unique per live process)",
+    errors.TooManyDeadLetters: "sluice dlq list",
+}
+"""The command that helps after an error whose message names none."""
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@dataclass(slots=True)
+class Invocation:
+    """The global options of one call."""
+
+    config: Path | None = None
+    debug: bool = False
+
+
+def loaded(context: typer.Context) -> Loaded:
+    """Return the settings of this call and where they came from."""
+    return load(context.ensure_object(Invocation).config)
+
+
+def settings_of(context: typer.Context) -> Settings:
+    """Return the settings of this call."""
+    return loaded(context).settings
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console; data goes to stdout, everything else to stderr."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH, highlight=False)
+
+
+def say(text: str) -> None:
+    """Print a line for people to stderr."""
+    console(stderr=True).print(Text(text), soft_wrap=True)
+
+
+def emit(data: Any) -> None:
+    """Print one JSON value to stdout."""
+    typer.echo(json.dumps(data, indent=2, default=str, ensure_ascii=False))
+
+
+def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
+    """Print a table to stdout."""
+    table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(_cell(cell)) for cell in row))
+    console().print(table)
+
+
+def tell(error: Exception) -> int:
+    """Print to stderr what went wrong and the next command to run; return the exit code."""
+    if not isinstance(error, SluiceError):
+        say(f"error: unexpected {type(error).__name__}; nothing more is said of it without --debug")
+        return UNEXPECTED
+    for line in str(error).splitlines() or [type(error).__name__]:
+        say(f"error: {line}")
+    command = next((NEXT[kind] for kind in type(error).__mro__ if kind in NEXT), None)
+    if command and "sluice " not in str(error):
+        say(f"next:  {command}")
+    return exit_code(error)
+
+
+def exit_code(error: SluiceError) -> int:
+    """Return the documented exit code of an error."""
+    if isinstance(error, Fatal):
+        return error.exit_code
+    return DATA if isinstance(error, Rejection) else LATER if isinstance(error, DependencyDown) else UNEXPECTED
+
+
+def _cell(value: Any) -> str:
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "-"
+    return json.dumps(value) if isinstance(value, dict) else str(value)
