@@ -1,0 +1,189 @@
+"""Find, verify and read a bundle of weights: `starter`, `openai`, or a folder.
+
+A folder holds `clip/` and `safety_checker/` (each `config.json` and `model.safetensors`; the tokenizer in `clip/`) and
+may hold `bundle.json` with `name`, `revision` and `sha256`, a mapping from relative file names to lower-case hex
+SHA-256. With it, every file that is read must be listed and match; a file nobody pinned does not get in.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transformers import CLIPConfig, CLIPTokenizer
+
+from sluice.core.errors import BadSettings, WeightsNotAttested
+from sluice.models import hub
+from sluice.models.convert import sha256_of
+from sluice.models.layout import Weights, checker_shapes, clip_shapes, read_config, read_weights
+
+STARTER = Path(__file__).parent / "starter"
+REQUIRED = (
+    "clip/config.json",
+    "clip/model.safetensors",
+    "safety_checker/config.json",
+    "safety_checker/model.safetensors",
+)
+TOKENIZER = (
+    "tokenizer.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+PICKLES = ("pytorch_model.bin", "model.ckpt", "model.pt")
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where a bundle's files are, by relative name, and what their SHA-256 must be."""
+
+    name: str
+    revision: str
+    paths: Mapping[str, Path]
+    pins: Mapping[str, str] = field(default_factory=dict)
+    pinned: bool = False
+    """Whether a file without a pin is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """One file of a bundle: its hash, and what is wrong with it, if anything."""
+
+    name: str
+    path: Path
+    sha256: str
+    pinned: bool
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """Every file of a bundle."""
+
+    bundle: str
+    revision: str
+    files: tuple[FileReport, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no file has a problem."""
+        return not any(file.problem for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified bundle in memory: two checkpoints by canonical names, their configurations, the tokenizer."""
+
+    name: str
+    revision: str
+    clip_config: CLIPConfig
+    clip: Weights
+    checker_config: CLIPConfig
+    checker: Weights
+    tokenizer: Any  # transformers' tokenizers are untyped
+
+
+def locate(name: str) -> Files:
+    """Find a bundle's files. Raises BadSettings without a name, WeightsNotAttested when files are missing."""
+    if not name:
+        raise BadSettings("models.bundle is not set: choose `openai`, a folder, or `starter` (demo only)")
+    if name == "openai":
+        return _found(Files("openai", hub.REVISION, hub.cached(), hub.pins(), pinned=True))
+    files = _folder(STARTER if name == "starter" else Path(name))
+    if name == "starter" and not files.pinned:
+        raise WeightsNotAttested(f"{STARTER / 'bundle.json'} is missing: reinstall the package")
+    return files
+
+
+def verify(files: Files) -> VerifyReport:
+    """Hash every file and compare it with its pin."""
+    return VerifyReport(files.name, files.revision, tuple(_verify(files, name) for name in sorted(files.paths)))
+
+
+def read(name: str) -> Bundle:
+    """Find, verify and read a bundle. Raises WeightsNotAttested naming the file, and the key where there is one."""
+    files = locate(name)
+    for report in verify(files).files:
+        if report.problem:
+            raise WeightsNotAttested(f"{report.path}: {report.problem}")
+    paths = files.paths
+    clip_config, checker_config = (read_config(paths[f"{part}/config.json"]) for part in ("clip", "safety_checker"))
+    return Bundle(
+        name=files.name,
+        revision=files.revision,
+        clip_config=clip_config,
+        clip=read_weights(paths["clip/model.safetensors"], clip_shapes(clip_config)),
+        checker_config=checker_config,
+        checker=read_weights(paths["safety_checker/model.safetensors"], checker_shapes(checker_config)),
+        tokenizer=_tokenizer(paths["clip/config.json"].parent, clip_config),
+    )
+
+
+def _folder(folder: Path) -> Files:
+    if not folder.is_dir():
+        raise WeightsNotAttested(f"{folder}: no such folder; models.bundle is `openai`, `starter` or a bundle's folder")
+    names = (*REQUIRED, *(f"clip/{name}" for name in TOKENIZER))
+    paths = {name: folder / name for name in names if (folder / name).is_file() or name in REQUIRED}
+    about = folder / "bundle.json"
+    if not about.is_file():
+        return _found(Files(folder.resolve().name, "", paths))
+    try:
+        facts = json.loads(about.read_bytes())
+        pins = {str(name): str(sha256) for name, sha256 in facts["sha256"].items()}
+        label, revision = str(facts.get("name", folder.resolve().name)), str(facts.get("revision", ""))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise WeightsNotAttested(f"{about}: not a bundle description ({type(error).__name__})") from error
+    return _found(Files(label, revision, paths, pins, pinned=True))
+
+
+def _found(files: Files) -> Files:
+    """Refuse a bundle that lacks a file, with the command that mends it."""
+    for name in REQUIRED:
+        path = files.paths.get(name)
+        if path is None or not path.is_file():
+            raise WeightsNotAttested(_missing(files, name, path))
+    if "clip/tokenizer.json" not in files.paths and not {"clip/vocab.json", "clip/merges.txt"} <= files.paths.keys():
+        raise WeightsNotAttested(f"{files.paths['clip/config.json'].parent}: no tokenizer (tokenizer.json)")
+    return files
+
+
+def _missing(files: Files, name: str, path: Path | None) -> str:
+    if files.name == "openai":
+        return f"{hub.describe(name)} is not in the hub cache; run `sluice models fetch`"
+    pickle = next((path.with_name(other) for other in PICKLES if path and path.with_name(other).is_file()), None)
+    if pickle:
+        return f"{path} is missing, but {pickle.name} is there: run `sluice models convert {pickle}`"
+    return f"{path} is missing; a bundle holds {', '.join(REQUIRED)} and a tokenizer in clip/"
+
+
+def _verify(files: Files, name: str) -> FileReport:
+    path, pin = files.paths[name], files.pins.get(name, "")
+    sha256 = sha256_of(path)
+    problem = ""
+    if pin and sha256 != pin:
+        problem = f"SHA-256 is {sha256}, pinned is {pin}"
+    elif files.pinned and not pin:
+        problem = "nobody pinned this file's SHA-256" + (
+            "; run `sluice models fetch`" if files.name == "openai" else ""
+        )
+    return FileReport(name, path, sha256, bool(pin), problem)
+
+
+def _tokenizer(folder: Path, config: CLIPConfig) -> Any:
+    """Read the tokenizer and check that it fits the text tower."""
+    try:
+        tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        start, end = tokenizer("", verbose=False)["input_ids"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise WeightsNotAttested(f"{folder}: not a CLIP tokenizer ({type(error).__name__})") from error
+    text: Any = config.text_config
+    if max(len(tokenizer), start + 1, end + 1) > text.vocab_size:
+        raise WeightsNotAttested(f"{folder}: the tokenizer has more tokens than the text tower's {text.vocab_size}")
+    # Configurations of before transformers#24773 say 2; there the pooled position is that of the largest id.
+    legacy = text.eos_token_id == 2  # noqa: PLR2004
+    if end != (len(tokenizer) - 1 if legacy else text.eos_token_id):
+        raise WeightsNotAttested(f"{folder}: the tokenizer's end-of-text {end} is not where the text tower pools")
+    return tokenizer

@@ -1,0 +1,69 @@
+"""Turn a pickled checkpoint into safetensors, once: tensors only, nothing in the pickle is run.
+
+`torch.load(weights_only=True)` refuses every pickle instruction that is not needed to rebuild tensors.
+"""
+
+import hashlib
+import pickle as pickles
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sluice.core.errors import WeightsNotAttested
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertReport:
+    """What was read, what was written, and both SHA-256."""
+
+    source: Path
+    source_sha256: str
+    target: Path
+    target_sha256: str
+    tensors: int
+    dropped: tuple[str, ...]
+    """Buffers that are not weights (`position_ids`)."""
+
+
+def convert(source: Path, target: Path, *, sha256: str | None = None) -> ConvertReport:
+    """Write the tensors of a pickled checkpoint to a safetensors file, names unchanged.
+
+    Raises WeightsNotAttested when the pickle's SHA-256 is not the given one or when it holds anything but tensors.
+    """
+    source_sha256 = sha256_of(source)
+    if sha256 is not None and source_sha256 != sha256:
+        raise WeightsNotAttested(f"{source}: SHA-256 is {source_sha256}, expected {sha256}; it was not opened")
+    loaded = _load(source)
+    dropped = tuple(sorted(name for name in loaded if name.rpartition(".")[2] == "position_ids"))
+    tensors = {name: tensor.clone().contiguous() for name, tensor in loaded.items() if name not in dropped}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(target.name + ".new")
+    save_file(tensors, fresh, metadata={"format": "pt", "converted_from_sha256": source_sha256})
+    fresh.replace(target)
+    return ConvertReport(source, source_sha256, target, sha256_of(target), len(tensors), dropped)
+
+
+def sha256_of(path: Path) -> str:
+    """Hash a file's bytes: lower-case hex SHA-256. Raises WeightsNotAttested when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsNotAttested(f"{path}: cannot be read ({type(error).__name__})") from error
+
+
+def _load(source: Path) -> dict[str, Tensor]:
+    try:
+        loaded: Any = torch.load(source, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, pickles.UnpicklingError) as error:
+        raise WeightsNotAttested(f"{source}: not a checkpoint of tensors alone ({type(error).__name__})") from error
+    if not isinstance(loaded, dict) or not loaded:
+        raise WeightsNotAttested(f"{source}: not a mapping of tensors")
+    for name, tensor in loaded.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise WeightsNotAttested(f"{source}: holds something that is not a named tensor")
+    return loaded

@@ -1,0 +1,158 @@
+"""The lane: one thread that owns the models and their device. Jobs go in, a future of scores comes out.
+
+One batch is scored while at most one more waits, already decoded (the prefetch); whoever brings a third waits too,
+and that is the back-pressure. Nothing here decides what a hung device means: `check` says it, the loop leaves.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from threading import Condition, Thread
+
+from sluice.core.domain import Job, Scores
+from sluice.core.errors import DeviceLost, Fatal, Rejection, SluiceError, Unscorable
+from sluice_schemas import ModelRef
+
+Answers = list[Scores | Rejection]
+Score = Callable[[Sequence[Job]], Answers]
+
+BUGS = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+"""What torch, a tokenizer or a plug-in raises when it cannot cope with an input."""
+
+
+class Pulse:
+    """When the device last showed life: beaten before each pass, still while there is nothing to do."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._beaten_at_s: float | None = None
+
+    def beat(self) -> None:
+        """Say that a pass begins."""
+        self._beaten_at_s = self._clock()
+
+    def rest(self) -> None:
+        """Say that nothing is under way."""
+        self._beaten_at_s = None
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the pass under way began; 0 when none is."""
+        beaten_at_s = self._beaten_at_s
+        return 0.0 if beaten_at_s is None else self._clock() - beaten_at_s
+
+
+class Lane:
+    """Scores batches one after the other in a thread of its own; built running."""
+
+    def __init__(self, score: Score, models: Sequence[ModelRef], pulse: Pulse, *, timeout_s: float) -> None:
+        self._score = score
+        self._models = tuple(models)
+        self._pulse = pulse
+        self._timeout_s = timeout_s
+        self._turn = Condition()
+        self._waiting: tuple[Sequence[Job], Future[Answers]] | None = None
+        self._closed = False
+        # A daemon: a thread that hangs in a driver must not keep the process from leaving.
+        self._thread = Thread(target=self._run, name="sluice-lane", daemon=True)
+        self._thread.start()
+
+    @property
+    def provenance(self) -> tuple[ModelRef, ...]:
+        """Every model that takes part, for the verdict."""
+        return self._models
+
+    def submit(self, jobs: Sequence[Job]) -> Future[Answers]:
+        """Queue a batch; blocks while another one waits. Raises DeviceLost when the lane is closed or dead.
+
+        The future may raise DependencyDown (no memory for now) or DeviceLost.
+        """
+        future: Future[Answers] = Future()
+        with self._turn:
+            self._turn.wait_for(lambda: self._waiting is None or self._closed)
+            if self._closed:
+                raise DeviceLost("the model lane is closed")
+            self._waiting = (jobs, future)
+            self._turn.notify_all()
+        return future
+
+    def score(self, jobs: Sequence[Job]) -> Answers:
+        """Score a batch and wait for it; for one-shot use."""
+        return self.submit(jobs).result()
+
+    def check(self) -> None:
+        """Raise DeviceLost when the thread died or a pass takes longer than the timeout. The loop asks every turn."""
+        if not self._thread.is_alive():
+            raise DeviceLost("the model lane died")
+        if self._pulse.silent_s > self._timeout_s:
+            raise DeviceLost(f"a model pass takes longer than models.lane_timeout_s ({self._timeout_s:g} s)")
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """Finish what was submitted and end the thread; give up waiting after the timeout."""
+        self._shut()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        try:
+            while (taken := self._take()) is not None and self._serve(*taken):
+                pass
+        finally:
+            self._abandon()
+
+    def _take(self) -> tuple[Sequence[Job], Future[Answers]] | None:
+        with self._turn:
+            self._turn.wait_for(lambda: self._waiting is not None or self._closed)
+            taken, self._waiting = self._waiting, None
+            self._turn.notify_all()
+            return taken
+
+    def _serve(self, jobs: Sequence[Job], future: Future[Answers]) -> bool:
+        """Answer one batch, whatever happens. False, or an exception nobody foresaw, ends the thread."""
+        if not future.set_running_or_notify_cancel():
+            return True
+        try:
+            future.set_result(isolating(self._score, jobs))
+        except SluiceError as error:
+            future.set_exception(error)
+            return not isinstance(error, Fatal)
+        finally:
+            self._pulse.rest()
+            if not future.done():
+                future.set_exception(DeviceLost("the model lane died"))
+        return True
+
+    def _shut(self) -> None:
+        with self._turn:
+            self._closed = True
+            self._turn.notify_all()
+
+    def _abandon(self) -> None:
+        """Fail what still waits, so that nobody waits for a dead thread."""
+        with self._turn:
+            self._closed = True
+            left, self._waiting = self._waiting, None
+            self._turn.notify_all()
+        if left is not None and left[1].set_running_or_notify_cancel():
+            left[1].set_exception(DeviceLost("the model lane died"))
+
+
+def isolating(score: Score, jobs: Sequence[Job]) -> Answers:
+    """Score a batch; when that fails, halve it down to the images that fail alone. Those get Unscorable."""
+    try:
+        return score(jobs)
+    except Rejection as rejection:
+        if len(jobs) == 1:
+            return [rejection]
+    except BUGS:
+        if len(jobs) == 1:
+            return [_second_try(score, jobs)]
+    half = len(jobs) // 2
+    return isolating(score, jobs[:half]) + isolating(score, jobs[half:])
+
+
+def _second_try(score: Score, jobs: Sequence[Job]) -> Scores | Rejection:
+    try:
+        return score(jobs)[0]
+    except Rejection as rejection:
+        return rejection
+    except BUGS as error:
+        return Unscorable("model_error", type(error).__name__)

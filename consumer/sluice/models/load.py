@@ -1,0 +1,176 @@
+"""Settings in, a running lane out: the one place that puts the models together."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from sluice.core.domain import Pixels
+from sluice.core.errors import BadSettings, WeightsNotAttested
+from sluice.core.seams import MetricName, Observe
+from sluice.models import aesthetic, bundle, plugin
+from sluice.models.clip import PromptEncoder, Tokenizer
+from sluice.models.guard import FLOAT32_BAND, GuardBand
+from sluice.models.lane import Lane, Pulse
+from sluice.models.layout import IMAGE_SIZE, part
+from sluice.models.safety import SafetyHead
+from sluice.models.scorer import Extras, Scorer, Text
+from sluice.models.sight import Eyes, FixedShape, Look, Passes
+from sluice.models.towers import Attestation, VisionTower, attest, text_tower
+from sluice.settings import Models, Precision
+from sluice_schemas import ModelRef
+
+CPU_ROWS = 16
+"""Most tiles in one pass on a CPU: more gains nothing there, and each pass must end well before the lane's timeout."""
+
+FIXED_ROWS = {"cpu": 1, "cuda": 8}
+"""Tiles in a fixed-shape pass. One gives the reference's answer for the image alone, bit for bit; a GPU needs several
+to be busy, and a kernel of one shape treats its rows alike."""
+
+
+def silent(_name: MetricName, _value: float, _labels: Mapping[str, str]) -> None:
+    """Observe nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A bundle, and the device and precision it runs in."""
+
+    bundle: bundle.Bundle
+    attestation: Attestation
+    device: torch.device
+    dtype: torch.dtype
+
+
+def load(
+    models: Models,
+    *,
+    observe: Observe = silent,
+    clock: Callable[[], float] = time.monotonic,
+    thresholds: Mapping[str, Sequence[float]] | None = None,
+) -> Lane:
+    """Verify the weights, attest the towers, put everything on the device, look once, and start the lane.
+
+    `thresholds` are the cosines, per concept id, at which a policy decides besides the checkpoint's own. Raises
+    BadSettings, WeightsNotAttested.
+    """
+    placed = place(models)
+    extras = _extras(models, placed)
+    pulse = Pulse(clock)
+
+    def count(name: Any, how_many: int) -> None:
+        observe(name, float(how_many), {})
+
+    exact = _eyes(placed, torch.float32)
+    fast = exact if placed.dtype == torch.float32 else _eyes(placed, placed.dtype)
+    rows = min(models.lane_batch, CPU_ROWS) if placed.device.type == "cpu" else models.lane_batch
+    scorer = Scorer(
+        look=Passes(fast, rows, beat=pulse.beat, on_split=lambda: count("lane.splits", 1)),
+        look_again=FixedShape(exact, FIXED_ROWS[placed.device.type], beat=pulse.beat),
+        band=GuardBand(_band(models, placed.dtype), thresholds),
+        text=_text(models, placed),
+        extras=extras,
+        count=count,
+    )
+    _warm(scorer)
+    pulse.rest()
+    return Lane(scorer, references(placed, extras), pulse, timeout_s=models.lane_timeout_s)
+
+
+def thumbnail_px(models: Models) -> int | None:
+    """Return the longest edge of the thumbnails the configured plug-ins want, None when there are no plug-ins."""
+    return max((plugin.find(name).thumbnail_px for name in models.plugins), default=None)
+
+
+def place(models: Models) -> Placed:
+    """Read the configured bundle and choose device and precision."""
+    device = _device(models.device)
+    precision = models.precision or (Precision.FLOAT16 if device.type == "cuda" else Precision.FLOAT32)
+    if models.torch_threads:
+        torch.set_num_threads(models.torch_threads)
+    # Half of a float32 product's digits would be gone; the guard band relies on them.
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    read = bundle.read(models.bundle)
+    return Placed(read, attest(read), device, getattr(torch, precision.value))
+
+
+def references(placed: Placed, extras: Extras) -> tuple[ModelRef, ...]:
+    """Name every model that takes part: the checker, CLIP, the tower (or both), further heads, plug-ins."""
+    name, revision, found = placed.bundle.name, placed.bundle.revision, placed.attestation
+    dtype = str(placed.dtype).removeprefix("torch.")
+    refs = [
+        ModelRef("safety", name, revision, found.safety_digest, dtype),
+        ModelRef("clip", name, revision, found.clip_digest, dtype),
+        ModelRef("tower", name, revision, found.tower_digest, dtype),
+    ]
+    if not found.same_tower:
+        refs.append(ModelRef("clip_tower", name, revision, found.clip_tower_digest, dtype))
+    for role, head in (("aesthetic", extras.aesthetic), ("aesthetic.v1", extras.aesthetic_v1)):
+        if head is not None:
+            refs.append(ModelRef(role, role, "", head.digest, "float64"))
+    return (*refs, *(model.ref for model in extras.plugins))
+
+
+def _eyes(placed: Placed, dtype: torch.dtype) -> Eyes:
+    read, found, device = placed.bundle, placed.attestation, placed.device
+    clip_tower = None
+    if not found.same_tower:
+        clip_tower = VisionTower(read.clip_config.vision_config, part(read.clip, "vision_model."), device, dtype)
+    return Eyes(
+        tower=VisionTower(read.checker_config.vision_config, part(read.checker, "vision_model."), device, dtype),
+        head=SafetyHead.of(read.checker, device),
+        clip_tower=clip_tower,
+        clip_projection=None if found.identical else read.clip["visual_projection.weight"].to(device, torch.float32),
+    )
+
+
+def _text(models: Models, placed: Placed) -> Text:
+    config: Any = placed.bundle.clip_config.text_config
+    tower = text_tower(config, part(placed.bundle.clip, "text_model."), placed.device)
+    projection = placed.bundle.clip["text_projection.weight"].to(placed.device, torch.float32)
+    return Text(
+        Tokenizer(placed.bundle.tokenizer, config.max_position_embeddings),
+        PromptEncoder(tower, projection, cache=models.prompt_cache),
+    )
+
+
+def _extras(models: Models, placed: Placed) -> Extras:
+    width = int(placed.bundle.clip_config.projection_dim or 0)
+    newer = aesthetic.read(models.aesthetic_v2, width) if models.aesthetic_v2 else None
+    older = aesthetic.read(models.aesthetic_v1, width) if models.aesthetic_v1 else None
+    return Extras(
+        aesthetic=newer or older,
+        aesthetic_v1=older if newer else None,
+        plugins=tuple(plugin.find(name) for name in models.plugins),
+    )
+
+
+def _band(models: Models, dtype: torch.dtype) -> float:
+    return min(models.guard_band, FLOAT32_BAND) if dtype == torch.float32 else models.guard_band
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise BadSettings(f"models.device is {name!r}; allowed are auto, cpu, cuda, cuda:N") from error
+    if device.type not in FIXED_ROWS:
+        raise BadSettings(f"models.device is {name!r}; allowed are auto, cpu, cuda, cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise BadSettings(f"models.device is {name!r}, but this process sees {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+def _warm(scorer: Scorer) -> None:
+    """Look at black once in both ways: kernels load now, and weights that give no finite numbers show now."""
+    black: Pixels = np.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+    looks: tuple[Look, Look] = (scorer.look, scorer.look_again)
+    with torch.inference_mode():
+        if not looks[1](black).finite.all() or looks[0](black).embeddings.shape[0] != 1:
+            raise WeightsNotAttested("the bundle gives no finite numbers for a black picture, in float32 either")

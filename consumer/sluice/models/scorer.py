@@ -1,0 +1,139 @@
+"""Jobs in, scores out, in one thread: look at all tiles, look again where it matters, then picture by picture."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sluice.core.domain import Job, Pixels, Score, Scores
+from sluice.core.errors import Rejection, Unscorable
+from sluice.models.aesthetic import Affine
+from sluice.models.clip import Ids, Prompt, PromptEncoder, Tokenizer, Vector, agreement
+from sluice.models.guard import GuardBand
+from sluice.models.plugin import Model
+from sluice.models.safety import IDS
+from sluice.models.sight import Look, View
+from sluice_schemas import Clip
+
+Verdicts = list[Scores | Rejection]
+Count = Callable[[str, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The prompt's side of CLIP."""
+
+    tokenizer: Tokenizer
+    encoder: PromptEncoder
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """Heads and models beyond the checker and CLIP."""
+
+    aesthetic: Affine | None = None
+    aesthetic_v1: Affine | None = None
+    """The older head, an opinion when both are configured."""
+    plugins: tuple[Model, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Everything computed for a batch, before it is told apart by picture."""
+
+    view: View
+    again: NDArray[np.bool_]
+    prompts: Sequence[Prompt | None]
+    texts: dict[Ids, Vector]
+    opinions: Sequence[tuple[Score, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """Scores pictures. `look` is fast; `look_again` has a fixed shape and float32."""
+
+    look: Look
+    look_again: Look
+    band: GuardBand
+    text: Text
+    extras: Extras = field(default_factory=Extras)
+    count: Count = lambda _what, _how_many: None
+
+    def __call__(self, jobs: Sequence[Job]) -> Verdicts:
+        """Score each picture, in order. A picture without a finite answer gets Unscorable."""
+        if not jobs:
+            return []
+        with torch.inference_mode():
+            seen = self._see(jobs)
+        counts = [len(job.picture.tiles) for job in jobs]
+        ends = np.cumsum(counts)
+        return [
+            self._judge(seen, number, slice(end - n, end))
+            for number, (n, end) in enumerate(zip(counts, ends, strict=True))
+        ]
+
+    def _see(self, jobs: Sequence[Job]) -> _Seen:
+        tiles = np.concatenate([job.picture.tiles for job in jobs])
+        view, again = self._look_twice(tiles)
+        prompts = [None if job.prompt is None else self.text.tokenizer(job.prompt) for job in jobs]
+        texts = self.text.encoder([ids for prompt in prompts if prompt for ids in prompt.sequences])
+        return _Seen(view, again, prompts, texts, self._opinions(jobs))
+
+    def _look_twice(self, tiles: Pixels) -> tuple[View, NDArray[np.bool_]]:
+        """Look, then again in float32 at the tiles in the guard band and those that gave no finite number."""
+        view = self.look(tiles)
+        broken = ~view.finite
+        again = broken | self.band.near(view.margins)
+        rows = np.flatnonzero(again)
+        if len(rows):
+            view = view.replace(rows, self.look_again(tiles[rows]))
+            self.count("lane.rechecks", len(rows))
+        if broken.any():
+            self.count("lane.non_finite", int(broken.sum()))
+        return view, again
+
+    def _opinions(self, jobs: Sequence[Job]) -> list[tuple[Score, ...]]:
+        if not self.extras.plugins:
+            return [()] * len(jobs)
+        thumbnails = [job.picture.thumbnail for job in jobs]
+        if any(thumbnail is None for thumbnail in thumbnails):
+            raise ValueError("a plug-in is configured, but pictures come without thumbnails")
+        shown = [thumbnail for thumbnail in thumbnails if thumbnail is not None]
+        answers = [model.score(shown) for model in self.extras.plugins]
+        return [tuple(score for each in of_one for score in each) for of_one in zip(*answers, strict=True)]
+
+    def _judge(self, seen: _Seen, number: int, tiles: slice) -> Scores | Rejection:
+        """Put one picture's scores together."""
+        if not seen.view.finite[tiles].all():
+            return Unscorable("non_finite", "the safety checker or CLIP gave no finite number, in float32 either")
+        image = seen.view.embeddings[tiles.start]
+        prompt = seen.prompts[number]
+        clip = None if prompt is None else agreement(image, prompt, seen.texts)
+        older = (
+            ()
+            if self.extras.aesthetic_v1 is None
+            else (Score("aesthetic.v1", "aesthetic", self.extras.aesthetic_v1(image)),)
+        )
+        aesthetic = None if self.extras.aesthetic is None else self.extras.aesthetic(image)
+        opinions = (*seen.opinions[number], *older)
+        if not _finite(clip, aesthetic, opinions):
+            return Unscorable("non_finite", "a head or plug-in gave no finite number")
+        margins = seen.view.margins
+        worst = tiles.start + margins.margin[tiles].argmax(axis=0)
+        return Scores(
+            concepts=tuple(margins.entry(int(worst[column]), column) for column in range(len(IDS))),
+            reference_has_nsfw=bool(margins.has_nsfw[tiles.start]),
+            guard_band_recheck=bool(seen.again[tiles].any()),
+            clip=clip,
+            aesthetic=aesthetic,
+            opinions=opinions,
+        )
+
+
+def _finite(clip: Clip | None, aesthetic: float | None, opinions: Sequence[Score]) -> bool:
+    numbers = [aesthetic, *(score.value for score in opinions)]
+    if clip is not None:
+        numbers += [clip.cosine, clip.chunk_min, clip.chunk_mean]
+    return all(np.isfinite(number) for number in numbers if number is not None)
