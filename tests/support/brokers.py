@@ -15,6 +15,8 @@ from sluice.bus.embedded import await_broker, embedded_broker, free_port, start_
 from sluice.core.deadline import Deadline
 
 START_TIMEOUT_S = 60.0
+EMBEDDED = (pytest.mark.embedded,)
+KAFKA = (pytest.mark.kafka, pytest.mark.xdist_group("kafka"))  # one worker, one broker: it takes 350 MB
 CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qg"
 
 _PROPERTIES = """
@@ -32,6 +34,8 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
+group.consumer.min.heartbeat.interval.ms=100
+group.consumer.heartbeat.interval.ms=200
 """
 
 

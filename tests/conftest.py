@@ -1,0 +1,21 @@
+"""What several suites share: a broker is started once per run (per worker) and every test brings its own topics."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import brokers
+
+
+@pytest.fixture(scope="session")
+def embedded_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the embedded broker."""
+    with brokers.embedded(tmp_path_factory.mktemp("embedded")) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def kafka_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of one Apache Kafka node."""
+    with brokers.apache_kafka(tmp_path_factory.mktemp("kafka")) as address:
+        yield address

@@ -1,0 +1,190 @@
+"""One face for three brokers, so that one suite can ask all of them the same questions."""
+
+import itertools
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Literal, Protocol
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.cimpl import NewTopic
+
+from sluice.bus.client import (
+    admin_config,
+    consumer_config,
+    open_admin,
+    open_consumer,
+    open_producer,
+    plain_producer_config,
+    producer_config,
+    reader_config,
+)
+from sluice.bus.committer import KafkaCommitter
+from sluice.bus.reader import Reader
+from sluice.bus.source import KafkaSource
+from sluice.core.deadline import Deadline
+from sluice.core.domain import Headers, Partition, Record
+from sluice.core.seams import Committer, Source
+from sluice.settings import Kafka
+from tests.support.fake_bus import FakeCluster
+
+PARTITIONS = 3
+PATIENCE_S = 40.0
+Diary = list[tuple[str, str, Partition]]
+OUT = "out"
+
+
+class Bus(Protocol):
+    """An input topic of three partitions, an output topic, and a group."""
+
+    out: str
+    checks_generations: bool
+
+    def publish(self, count: int, headers: Headers = ()) -> None:
+        """Append records with values b"0", b"1", ... and keys that spread over all partitions."""
+
+    def member(self) -> Source:
+        """Make a member of the group."""
+
+    def producer(self, transactional_id: str) -> Committer:
+        """Make a producer that is ready for its first transaction."""
+
+    def published(self) -> list[bytes]:
+        """Return the values a `read_committed` reader finds in the output topic."""
+
+    def committed(self) -> int:
+        """Return the sum of the group's committed offsets."""
+
+
+class FakeBus:
+    """The broker in memory."""
+
+    out = OUT
+    checks_generations = True
+
+    def __init__(self) -> None:
+        self._cluster = FakeCluster(PARTITIONS, random.Random(1))
+        self._names = (f"m{number}" for number in itertools.count())
+        self._values = itertools.count()
+
+    def publish(self, count: int, headers: Headers = ()) -> None:
+        for number in itertools.islice(self._values, count):
+            self._cluster.append(b"%d" % number, b"%d" % number, headers)
+
+    def member(self) -> Source:
+        return self._cluster.join(next(self._names))
+
+    def producer(self, transactional_id: str) -> Committer:
+        return self._cluster.producer(transactional_id)
+
+    def published(self) -> list[bytes]:
+        return [message.value for message in self._cluster.committed_messages(OUT)]
+
+    def committed(self) -> int:
+        return sum(self._cluster.committed_offset(partition) or 0 for partition in self._cluster.partitions)
+
+
+class KafkaBus:
+    """A real broker and the real adapters; topics and group are this test's own."""
+
+    def __init__(
+        self, address: str, protocol: Literal["classic", "consumer"] = "classic", *, checks_generations: bool = True
+    ) -> None:
+        self.checks_generations = checks_generations
+        name = uuid.uuid4().hex
+        self._images, self.out = f"in-{name}", f"{OUT}-{name}"
+        soon = {"heartbeat.interval.ms": 100} if protocol == "classic" else {}  # notice a rebalance at once
+        self._kafka = Kafka(
+            bootstrap_servers=address,
+            group_id=f"group-{name}",
+            group_protocol=protocol,
+            consumer_options={**soon, "fetch.wait.max.ms": 50},
+        )
+        admin = open_admin(admin_config(self._kafka), _ignore)
+        new = [NewTopic(topic, PARTITIONS, 1) for topic in (self._images, self.out)]
+        for future in admin.create_topics(new, operation_timeout=PATIENCE_S).values():
+            future.result()
+        self._input = open_producer(plain_producer_config(self._kafka), _ignore)
+        self._values = itertools.count()
+        self.observed: list[tuple[str, float, dict[str, str]]] = []
+
+    def publish(self, count: int, headers: Headers = ()) -> None:
+        pairs: Any = [*headers]
+        for number in itertools.islice(self._values, count):
+            value = b"%d" % number
+            self._input.produce(self._images, value, value, partition=number % PARTITIONS, headers=pairs)
+        assert self._input.flush(PATIENCE_S) == 0
+
+    def member(self) -> KafkaSource:
+        return KafkaSource(
+            partial(open_consumer, consumer_config(self._kafka)),
+            self._images,
+            protocol=self._kafka.group_protocol,
+            connect_deadline_s=PATIENCE_S,
+            clock=time.monotonic,
+        )
+
+    def producer(self, transactional_id: str) -> KafkaCommitter:
+        mine = self._kafka.model_copy(update={"transactional_id": f"{self._kafka.group_id}-{transactional_id}"})
+        committer = KafkaCommitter(
+            partial(open_producer, producer_config(mine)),
+            timeout_s=15.0,
+            clock=time.monotonic,
+            observe=lambda name, value, labels: self.observed.append((name, value, dict(labels))),
+        )
+        committer.open(PATIENCE_S)
+        return committer
+
+    def published(self) -> list[bytes]:
+        reader = Reader(open_consumer(reader_config(self._kafka), _ignore), self.out)
+        overdue = Deadline.after(PATIENCE_S, time.monotonic)
+        values = [record.value or b"" for record in reader.records("earliest", follow=False, stopping=lambda: False)]
+        assert not overdue.over
+        reader.close()
+        return values
+
+    def committed(self) -> int:
+        asking = open_consumer(consumer_config(self._kafka), _ignore)
+        handles = [TopicPartition(self._images, index) for index in range(PARTITIONS)]
+        offsets = [max(0, handle.offset) for handle in asking.committed(handles, timeout=PATIENCE_S)]
+        asking.close()
+        return sum(offsets)
+
+
+class Member:
+    """A member that polls when told to and writes down what happens to it."""
+
+    def __init__(self, name: str, source: Source, diary: Diary) -> None:
+        self.name = name
+        self.source = source
+        self.records: list[Record] = []
+        self._diary = diary
+        source.subscribe(on_revoke=lambda p: self._note("revoked", p), on_lost=lambda p: self._note("lost", p))
+
+    def turn(self) -> None:
+        """Poll once."""
+        records = self.source.poll(10, 0.02)
+        self.records += records
+        self._note("received", {record.partition for record in records})
+
+    def offsets(self) -> dict[Partition, int]:
+        """Return what to commit for everything received."""
+        return {record.partition: record.next_offset for record in self.records}
+
+    def _note(self, what: str, partitions: Iterable[Partition]) -> None:
+        self._diary += [(what, self.name, partition) for partition in partitions]
+
+
+def until(condition: Callable[[], bool], *members: Member) -> None:
+    """Let the members poll in turns until the condition holds."""
+    deadline = Deadline.after(PATIENCE_S, time.monotonic)
+    while not condition():
+        assert not deadline.over, "waited in vain"
+        for member in members:
+            member.turn()
+
+
+def _ignore(_: object) -> None:
+    pass
