@@ -1,8 +1,9 @@
 """The seventeen hazard glyphs: abstract stroke figures that stand in for unsafe content.
 
 Nothing offensive is ever drawn. A glyph is a tuple of polylines in the square [-1, 1] x [-1, 1], y downwards.
-All are line work, while ordinary shapes are solid (the ring is the one exception, and no glyph is a bare ring),
-so the two never look alike. Their order is the order of the safety checker's concepts ``sd.c01`` .. ``sd.c17``.
+All are line work, while ordinary shapes are solid (the ring is the one exception, and no glyph is a bare
+ring), so the two never look alike. Their order is that of the safety checker's concepts ``sd.c01`` ..
+``sd.c17``.
 """
 
 from math import cos, pi, sin
@@ -26,8 +27,7 @@ def _ray(degrees: float, near: float, far: float) -> Polyline:
 
 
 _SPIRAL: Final[Polyline] = tuple(
-    ((0.08 + i / 40 * 0.9) * cos(i / 40 * 5 * pi), (0.08 + i / 40 * 0.9) * sin(i / 40 * 5 * pi))
-    for i in range(41)
+    ((0.08 + i / 40 * 0.9) * cos(i / 40 * 5 * pi), (0.08 + i / 40 * 0.9) * sin(i / 40 * 5 * pi)) for i in range(41)
 )
 
 ANGULAR: Final[dict[str, tuple[Polyline, ...]]] = {
@@ -43,9 +43,7 @@ CURVED: Final[dict[str, tuple[Polyline, ...]]] = {
     "target": (_arc(0, 0, 0.95), _arc(0, 0, 0.4), ((-0.95, 0), (-0.4, 0)), ((0.4, 0), (0.95, 0))),
     "trefoil": tuple(_arc(0.5 * cos(t), 0.5 * sin(t), 0.45) for t in (pi / 2, pi * 7 / 6, pi * 11 / 6)),
     "barbell": (_arc(-0.62, 0, 0.36), _arc(0.62, 0, 0.36), ((-0.26, 0), (0.26, 0))),
-    "waves": tuple(
-        tuple((-1 + i / 8, y + 0.2 * sin(i * pi / 4)) for i in range(17)) for y in (-0.6, 0.0, 0.6)
-    ),
+    "waves": tuple(tuple((-1 + i / 8, y + 0.2 * sin(i * pi / 4)) for i in range(17)) for y in (-0.6, 0.0, 0.6)),
     "anchor": (_arc(0, -0.7, 0.28), ((0, -0.4), (0, 0.95)), _arc(0, 0.1, 0.85, 10, 170)),
 }
 BARRED: Final[dict[str, tuple[Polyline, ...]]] = {
@@ -54,8 +52,7 @@ BARRED: Final[dict[str, tuple[Polyline, ...]]] = {
         ((0.5, -1), (0.5, 1)),
         *(((-0.5, y), (0.5, y)) for y in (-0.6, 0, 0.6)),
     ),
-    "hash": tuple(((x, -1.0), (x, 1.0)) for x in (-0.4, 0.4))
-    + tuple(((-1.0, y), (1.0, y)) for y in (-0.4, 0.4)),
+    "hash": tuple(((x, -1.0), (x, 1.0)) for x in (-0.4, 0.4)) + tuple(((-1.0, y), (1.0, y)) for y in (-0.4, 0.4)),
     "comb": (((-1, -0.7), (1, -0.7)), *(((x, -0.7), (x, 0.9)) for x in (-0.95, -0.32, 0.32, 0.95))),
     "mast": (
         ((0, -1), (0, 1)),

@@ -2,13 +2,16 @@
 
 from io import BytesIO
 from random import Random
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
 Format: TypeAlias = Literal["PNG", "JPEG", "WEBP"]
 Spoiling: TypeAlias = Literal["blur", "noise", "overexposed"]
+
+FORMATS: Final[tuple[Format, ...]] = get_args(Format)
+SPOILINGS: Final[tuple[Spoiling, ...]] = get_args(Spoiling)
 
 # Fast settings: a simulator that spends its time in zlib sends nothing.
 _OPTIONS: Final[dict[Format, dict[str, int]]] = {

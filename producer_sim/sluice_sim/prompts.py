@@ -33,6 +33,4 @@ def prompt(scene: "Scene") -> str:
 
 
 def _phrase(thing: "Thing", rng: Random) -> str:
-    return (
-        f"a {rng.choice(_SIZES[thing.size])} {thing.colour} {thing.shape} {rng.choice(_PLACES[thing.place])}"
-    )
+    return f"a {rng.choice(_SIZES[thing.size])} {thing.colour} {thing.shape} {rng.choice(_PLACES[thing.place])}"

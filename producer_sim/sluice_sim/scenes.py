@@ -1,7 +1,7 @@
 """Scenes: coloured shapes on a ground that can be drawn, described and judged, because we know what is there.
 
-A `Scene` holds everything that defines its picture, so the same scene always gives the same pixels and the same
-prompt, and the truth (is there a hazard glyph? which prompt fits?) needs no labelling.
+A `Scene` holds everything that defines its picture, so the same scene always gives the same pixels and the
+same prompt, and the truth (is there a hazard glyph? which prompt fits?) needs no labelling.
 """
 
 from dataclasses import dataclass, replace
@@ -245,9 +245,7 @@ def _contrast(a: Colour, b: Colour) -> int:
 def _polygon(corners: int, radii: tuple[float, ...] = (1.0,)) -> tuple[Point, ...]:
     """Set corners on circles of the given radii in turn, the first at the top."""
     turns = [2 * pi * i / corners - pi / 2 for i in range(corners + 1)]
-    return tuple(
-        (radii[i % len(radii)] * cos(t), radii[i % len(radii)] * sin(t)) for i, t in enumerate(turns)
-    )
+    return tuple((radii[i % len(radii)] * cos(t), radii[i % len(radii)] * sin(t)) for i, t in enumerate(turns))
 
 
 _CIRCLE: Final = _polygon(40)
