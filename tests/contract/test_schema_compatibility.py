@@ -7,11 +7,10 @@ from collections.abc import Callable
 from itertools import product
 from typing import Any
 
-import avro.schema
 import pytest
-from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
 
 from sluice_schemas.released import ReleasedSchema, avro_dir, newest, released
+from tests.contract.fake_registry import reads
 
 LOCK = avro_dir() / "fingerprints.json"
 PAIRS = [
@@ -19,13 +18,6 @@ PAIRS = [
     for writer, reader in product(released(), repeat=2)
     if writer.event == reader.event
 ]
-
-
-def reads(reader: str, writer: str) -> bool:
-    """Tell whether Apache Avro's own checker lets the reader schema read the writer's data."""
-    checker = ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]
-    result = checker.get_compatibility(avro.schema.parse(reader), avro.schema.parse(writer))
-    return bool(result.compatibility is SchemaCompatibilityType.compatible)
 
 
 @pytest.mark.parametrize(("writer", "reader"), PAIRS)
