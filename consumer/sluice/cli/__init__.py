@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
-from sluice.cli import config, policy
+from sluice.cli import config, dlq, models, policy, topics
 from sluice.cli.frame import EXIT_CODES, Invocation
+from sluice.cli.run import run
+from sluice.cli.tail import tail
 
 app = typer.Typer(
     name="sluice",
@@ -19,6 +21,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.command()(run)
+app.add_typer(topics.app, name="topics")
+app.command()(tail)
+app.add_typer(dlq.app, name="dlq")
+app.add_typer(models.app, name="models")
 app.add_typer(policy.app, name="policy")
 app.add_typer(config.app, name="config")
 

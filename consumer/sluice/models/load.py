@@ -31,6 +31,13 @@ FIXED_ROWS = {"cpu": 1, "cuda": 8}
 to be busy, and a kernel of one shape treats its rows alike."""
 
 
+Turning = Callable[[Mapping[str, float]], Mapping[str, Sequence[float]]]
+
+
+def _nowhere_else(_checkpoint: Mapping[str, float]) -> Mapping[str, Sequence[float]]:
+    return {}
+
+
 def silent(_name: MetricName, _value: float, _labels: Mapping[str, str]) -> None:
     """Observe nothing."""
 
@@ -50,12 +57,12 @@ def load(
     *,
     observe: Observe = silent,
     clock: Callable[[], float] = time.monotonic,
-    thresholds: Mapping[str, Sequence[float]] | None = None,
+    turning: Turning = _nowhere_else,
 ) -> Lane:
     """Verify the weights, attest the towers, put everything on the device, look once, and start the lane.
 
-    `thresholds` are the cosines, per concept id, at which a policy decides besides the checkpoint's own. Raises
-    BadSettings, WeightsNotAttested.
+    `turning` tells, from the checkpoint's thresholds by concept id, every cosine around which a policy decides.
+    Raises BadSettings, WeightsNotAttested.
     """
     placed = place(models)
     extras = _extras(models, placed)
@@ -70,7 +77,7 @@ def load(
     scorer = Scorer(
         look=Passes(fast, rows, beat=pulse.beat, on_split=lambda: count("lane.splits", 1)),
         look_again=FixedShape(exact, FIXED_ROWS[placed.device.type], beat=pulse.beat),
-        band=GuardBand(_band(models, placed.dtype), thresholds),
+        band=GuardBand(_band(models, placed.dtype), turning(exact.head.threshold_by_id)),
         text=_text(models, placed),
         extras=extras,
         count=count,

@@ -113,6 +113,11 @@ class SafetyHead:
             threshold=thresholds.cpu().numpy(),
         )
 
+    @property
+    def threshold_by_id(self) -> dict[str, float]:
+        """The checkpoint's thresholds by concept id."""
+        return dict(zip(IDS, map(float, self.threshold), strict=True))
+
     def embed(self, pooled: Tensor) -> Tensor:
         """Project (N, H) pooled tower outputs of any precision to (N, P) embeddings in float32."""
         return torch.nn.functional.linear(pooled.float(), self.projection)

@@ -1,0 +1,171 @@
+"""Settings in, a consumer out: the one file that sees every class.
+
+`judging` is everything that judges, without Kafka; `consumer` puts it between a source and a committer.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+
+import structlog
+
+from sluice.bus.client import consumer_config, open_consumer, open_producer, producer_config, transactional_id
+from sluice.bus.codec import Codec, framing_of
+from sluice.bus.committer import KafkaCommitter
+from sluice.bus.source import KafkaSource
+from sluice.core.batcher import Batcher
+from sluice.core.deadletter import Fuse
+from sluice.core.domain import Provenance
+from sluice.core.errors import BadSettings
+from sluice.core.loop import Loop, Pace
+from sluice.core.outcomes import Clerk
+from sluice.core.pipeline import Clocks, Pipeline, Steps
+from sluice.core.policy import Policy
+from sluice.core.seams import Observe
+from sluice.media.fetch import Fetcher
+from sluice.media.pixels import preprocess_digest
+from sluice.media.pool import DecoderPool
+from sluice.models.lane import Lane
+from sluice.models.load import load, thumbnail_px
+from sluice.policies import chosen
+from sluice.settings import Settings
+from sluice.telemetry import export, logs
+from sluice.telemetry.health import Pulse, Ready
+from sluice.telemetry.metrics import Meter
+from sluice_schemas import Mode
+
+log = structlog.get_logger("sluice")
+CLOCKS = Clocks(monotonic=time.monotonic, now=lambda: datetime.now(UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """What it takes to judge a picture: decoders, models, a policy, and a clerk who writes it down."""
+
+    decoders: DecoderPool
+    lane: Lane
+    policy: Policy
+    clerk: Clerk
+
+
+@contextmanager
+def judging(settings: Settings, *, worker: str, observe: Observe) -> Iterator[Judging]:
+    """Load the policy and the models and start the decoders; all end with the block.
+
+    Raises BadSettings or WeightsNotAttested.
+    """
+    policy = chosen(settings.policy)
+    with ExitStack() as stack:
+        lane = load(settings.models, observe=observe, turning=policy.turning_cosines)
+        stack.callback(lane.close)
+        _refuse_missing_opinions(policy, lane)
+        edge = thumbnail_px(settings.models) or 0
+        decoders = stack.enter_context(DecoderPool(settings.media, observe=observe, thumbnail_edge=edge))
+        provenance = Provenance(lane.provenance, preprocess_digest(settings.media.tile_above_aspect))
+        letters = settings.dead_letters
+        clerk = Clerk(
+            policy.ref,
+            provenance,
+            Mode(settings.policy.mode),
+            worker,
+            max_value_bytes=letters.max_value_bytes,
+            include_inline_images=letters.include_inline_images,
+        )
+        yield Judging(decoders, lane, policy, clerk)
+
+
+@contextmanager
+def consumer(settings: Settings) -> Iterator[Loop]:
+    """Build a consumer that is ready to run; leaving the block releases everything, the producer first.
+
+    Raises Fatal errors: BadSettings, WeightsNotAttested, BrokerLost.
+    """
+    kafka, batching = settings.kafka, settings.batching
+    worker, meter = transactional_id(kafka), Meter()
+    with ExitStack() as stack:
+        codec = Codec(
+            framing_of(settings.registry, settings.topics),
+            settings.topics,
+            f"/sluice/{kafka.group_id}",
+            settings.media.max_event_bytes,
+        )
+        judge = stack.enter_context(judging(settings, worker=worker, observe=meter))
+        fetcher = stack.enter_context(Fetcher(settings.fetch, settings.media))
+        threads = stack.enter_context(ThreadPoolExecutor(batching.max_flights, thread_name_prefix="batch"))
+        steps = Steps(
+            decode=codec.decode,
+            fetch=fetcher.submit,
+            picture=judge.decoders.submit,
+            score=judge.lane.submit,
+            judge=judge.policy.judge,
+            encode=codec.encode,
+        )
+        pipeline = Pipeline(steps, judge.clerk, CLOCKS, threads, meter)
+        source = KafkaSource(
+            partial(open_consumer, consumer_config(kafka)),
+            settings.topics.images,
+            protocol=kafka.group_protocol,
+            connect_deadline_s=kafka.connect_deadline_s,
+            clock=time.monotonic,
+        )
+        # Leaving the group comes last to the outside world: the next owner starts once our last transaction is over.
+        stack.callback(source.close)
+        committer = KafkaCommitter(
+            partial(open_producer, producer_config(kafka)),
+            timeout_s=kafka.transaction_timeout_s,
+            clock=time.monotonic,
+            observe=meter,
+        )
+        stack.callback(committer.close)
+        committer.open(kafka.connect_deadline_s)
+        stack.enter_context(Ready(settings.telemetry.ready_file))
+        log.info("ready", bundle=settings.models.bundle, policy=judge.policy.ref.id, worker=worker)
+        yield Loop(
+            source,
+            committer,
+            pipeline.launch,
+            Batcher(max_records=batching.max_records, max_bytes=batching.max_bytes, max_age_s=batching.max_age_s),
+            Fuse(settings.fuse.max_share, settings.fuse.window, settings.fuse.max_run),
+            Pace(batching.max_flights, batching.drain_timeout_s, batching.retry_pause_s),
+            clock=time.monotonic,
+            sleep=time.sleep,
+            observe=meter,
+            each_turn=_each_turn(settings, meter, judge.lane),
+        )
+
+
+def _each_turn(settings: Settings, meter: Meter, lane: Lane) -> Callable[[], None]:
+    telemetry = settings.telemetry
+    pulse = Pulse(time.monotonic, heartbeat=telemetry.heartbeat_file, stats=telemetry.stats_file, meter=meter)
+
+    def turn() -> None:
+        lane.check()
+        pulse.beat()
+
+    return turn
+
+
+def _refuse_missing_opinions(policy: Policy, lane: Lane) -> None:
+    """Raise BadSettings when the policy asks for opinions nobody gives: every verdict would be indeterminate."""
+    given = {model.role for model in lane.provenance}
+    for model, label in sorted(policy.opinion_labels):
+        if model not in given:
+            raise BadSettings(
+                f"policy {policy.ref.id} asks {model} for an opinion ({label}); add it to SLUICE_MODELS__PLUGINS"
+            )
+
+
+def run(settings: Settings, stopping: Callable[[], bool]) -> None:
+    """Consume until `stopping` says so, then drain. Raises Fatal errors as they come."""
+    telemetry = settings.telemetry
+    logs.configure(telemetry.log_level, telemetry.log_format)
+    if telemetry.otlp:
+        export.configure(version("sluice"), transactional_id(settings.kafka))
+    with consumer(settings) as loop:
+        loop.run(stopping)
+        log.info("drained", left=len(loop.flights))
