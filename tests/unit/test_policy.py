@@ -203,8 +203,12 @@ def test_allow_means_that_no_restricting_rule_fired(
 def test_decisions_turn_only_around_the_named_cosines(rules: Rules, name: str, one: float, other: float) -> None:
     low, high = sorted((one, other))
     if decide(rules, scores({name: low})) != decide(rules, scores({name: high})):
-        turning = Policy.of("test", 1, rules).turning_cosines({name: THRESHOLD})[name]
+        turning = (THRESHOLD, *Policy.of("test", 1, rules).turning_cosines({name: THRESHOLD})[name])
         assert any(low - 0.001 <= cosine - THRESHOLD <= high + 0.001 for cosine in turning)
+
+
+def test_without_offsets_a_policy_decides_where_the_checkpoint_does() -> None:
+    assert policies.preset("balanced").turning_cosines({"sd.c01": 0.18}) == {"sd.c01": ()}
 
 
 def test_the_digest_is_of_what_is_said_and_of_nothing_else() -> None:

@@ -86,6 +86,11 @@ def emit(data: Any) -> None:
     typer.echo(json.dumps(data, indent=2, default=str, ensure_ascii=False))
 
 
+def line(data: Any) -> None:
+    """Print one JSON value on one line to stdout, at once."""
+    typer.echo(json.dumps(data, default=str, ensure_ascii=False))
+
+
 def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
     """Print a table to stdout."""
     table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")

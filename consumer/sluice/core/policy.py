@@ -217,18 +217,17 @@ class Policy:
         return frozenset((rule.model, rule.label) for rule in rules)
 
     def turning_cosines(self, checkpoint: Mapping[str, float]) -> dict[str, tuple[float, ...]]:
-        """Return, for each concept of `checkpoint` (id -> threshold), every cosine around which a decision may turn.
+        """Return, per concept, the cosines around which a decision may turn besides the checkpoint's own threshold.
 
-        The checkpoint's own threshold is always among them. Scores near any of them are worth a second, exact look.
+        `checkpoint` maps concept ids to those thresholds. Scores near either are worth a second, exact look.
         """
         strengths = {self.rules.strength, *(o.strength for o in self.overlays if o.strength is not None)}
         sources = (self.rules.concepts, *(overlay.concepts for overlay in self.overlays))
         turning = {}
         for concept_id, own in checkpoint.items():
             rules = [ConceptRule(), *(source[concept_id] for source in sources if concept_id in source)]
-            found = {rule.turning_cosine(own, strength) for rule in rules for strength in strengths}
-            turning[concept_id] = tuple(sorted({own, *found}))
-        return turning
+            turning[concept_id] = {rule.turning_cosine(own, strength) for rule in rules for strength in strengths}
+        return {key: tuple(sorted(found - {checkpoint[key]})) for key, found in turning.items()}
 
 
 def _finite(scores: Scores, coverage: float) -> bool:

@@ -1,0 +1,105 @@
+"""`sluice models`: which weights there are, bringing them here, and whether they are what they claim to be."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sluice.cli.frame import FOUND, AsJson, emit, say, settings_of, show
+from sluice.core.errors import BadSettings, WeightsNotAttested
+
+app = typer.Typer(no_args_is_help=True, help="Weights: list, fetch, convert, attest, verify.")
+
+NAMED = ("openai", "starter")
+BundleName = Annotated[
+    str, typer.Argument(help="`openai`, `starter` or a folder; without it models.bundle.", show_default=False)
+]
+
+
+@app.command("list")
+def list_bundles(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the bundles that can be named, and whether their files are here."""
+    configured = settings_of(context).models.bundle
+    rows = [_listed(name, configured) for name in dict.fromkeys((*NAMED, *filter(None, [configured])))]
+    if as_json:
+        emit(rows)
+    else:
+        show(("bundle", "revision", "configured", "state"), [tuple(row.values()) for row in rows])
+
+
+@app.command()
+def fetch(as_json: AsJson = False) -> None:
+    """Bring the `openai` bundle into the hub cache, check every SHA-256, convert its one pickle."""
+    from sluice.models import hub
+
+    say("fetching about 2.9 GB where the cache lacks it; the checker's licence is unclear, read MODEL_CARD.md")
+    report = hub.fetch()
+    if as_json:
+        emit(asdict(report))
+        return
+    show(("file", "sha256", "trusted by", "path"), [(f.name, f.sha256, f.trust, f.path) for f in report.files])
+    say(f"recorded in {report.lock}; next: sluice models attest openai")
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="Pickled checkpoint.", exists=True, dir_okay=False)],
+    target: Annotated[Path | None, typer.Argument(help="Default: model.safetensors beside it.")] = None,
+    sha256: Annotated[str | None, typer.Option("--sha256", help="What the pickle's SHA-256 must be.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Turn a pickled checkpoint into safetensors: tensors alone, nothing in the pickle is run."""
+    from sluice.models.convert import convert as convert_file
+
+    report = convert_file(source, target or source.with_name("model.safetensors"), sha256=sha256)
+    _facts(asdict(report), as_json=as_json)
+
+
+@app.command()
+def attest(context: typer.Context, bundle: BundleName = "", as_json: AsJson = False) -> None:
+    """Say whether the checker's tower is CLIP's own, so that one forward pass serves both, and print the digests."""
+    from sluice.models import bundle as bundles
+    from sluice.models.towers import attest as compare
+
+    found = compare(bundles.read(_chosen(context, bundle)))
+    _facts({"identical": found.identical, **asdict(found)}, as_json=as_json)
+
+
+@app.command()
+def verify(context: typer.Context, bundle: BundleName = "", as_json: AsJson = False) -> None:
+    """Hash every file of a bundle and compare it with its pin; exit status 1 when one differs."""
+    from sluice.models import bundle as bundles
+
+    report = bundles.verify(bundles.locate(_chosen(context, bundle)))
+    if as_json:
+        emit({"ok": report.ok, **asdict(report)})
+    else:
+        rows = [
+            (file.name, file.sha256, "pinned" if file.pinned else "-", file.problem or "ok") for file in report.files
+        ]
+        show(("file", "sha256", "pin", "state"), rows, title=f"{report.bundle} {report.revision}".strip())
+    if not report.ok:
+        raise typer.Exit(FOUND)
+
+
+def _chosen(context: typer.Context, name: str) -> str:
+    return name or settings_of(context).models.bundle
+
+
+def _listed(name: str, configured: str) -> dict[str, Any]:
+    from sluice.models import bundle as bundles
+
+    revision, state = "", "here"
+    try:
+        revision = bundles.locate(name).revision
+    except (BadSettings, WeightsNotAttested) as error:
+        state = str(error)
+    return {"bundle": name, "revision": revision, "configured": "yes" if name == configured else "", "state": state}
+
+
+def _facts(facts: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        emit(facts)
+    else:
+        show(("what", "value"), facts.items())

@@ -1,0 +1,85 @@
+"""`sluice moderate`: verdict and quality of local files, by the consumer's own road."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sluice.cli.frame import AsJson, console, emit, say, settings_of
+from sluice.settings import Policy, Settings
+from sluice_schemas import Status
+
+if TYPE_CHECKING:
+    from sluice.report.finding import Finding
+
+
+class Exit(IntEnum):
+    """What the exit code says of all files together; the larger one counts."""
+
+    ALL_ALLOWED = 0
+    SOME_NOT_ALLOWED = 3
+    SOME_NOT_JUDGED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What the command line says of models and policy; empty leaves it to the settings."""
+
+    bundle: str
+    policy: Path | None
+
+    def over(self, settings: Settings) -> Settings:
+        models = settings.models.model_copy(update={"bundle": self.bundle}) if self.bundle else settings.models
+        policy = Policy(file=self.policy, mode=settings.policy.mode) if self.policy else settings.policy
+        return settings.model_copy(update={"models": models, "policy": policy})
+
+
+def moderate(
+    context: typer.Context,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.", show_default=False)],
+    prompt: Annotated[
+        str | None, typer.Option(help="What the images should show; gives the CLIP score.", show_default=False)
+    ] = None,
+    bundle: Annotated[
+        str, typer.Option(help="openai, starter (tiny, for trying things out) or a folder; else models.bundle.")
+    ] = "",
+    policy: Annotated[Path | None, typer.Option(help="Policy file (YAML); else the settings' policy.")] = None,
+    as_json: AsJson = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page with thumbnails and all margins as bars.")
+    ] = None,
+) -> None:
+    """Judge local files: status, reasons, margins, CLIP and technical quality.
+
+    Exit code 0: all are ALLOW. 3: some are BLUR, REVIEW or BLOCK. 4: some could not be judged (INDETERMINATE).
+    """
+    from sluice.moderation import moderate as judge
+
+    settings = _Choice(bundle, policy).over(settings_of(context))
+    findings = list(judge(images, settings, prompt=prompt))
+    _tell(findings, as_json=as_json)
+    if report:
+        from sluice.report.page import page
+
+        report.write_text(page(findings, datetime.now(UTC)), encoding="utf-8")
+        say(f"report: {report}")
+    raise typer.Exit(max(_exit(finding.verdict.status) for finding in findings))
+
+
+def _tell(findings: "list[Finding]", *, as_json: bool) -> None:
+    from sluice.report.table import as_json as plain
+    from sluice.report.table import table
+
+    if as_json:
+        emit([plain(finding) for finding in findings])
+    else:
+        console().print(table(findings))
+
+
+def _exit(status: Status) -> Exit:
+    if status is Status.ALLOW:
+        return Exit.ALL_ALLOWED
+    return Exit.SOME_NOT_JUDGED if status is Status.INDETERMINATE else Exit.SOME_NOT_ALLOWED
