@@ -1,42 +1,35 @@
 """The contract of Sluice: schemas, typed events, wire helpers and the display gate. Needs no Kafka client, no torch."""
 
 from sluice_schemas.errors import RegistryDown, RegistryRefused, WireError
-from sluice_schemas.events import (
-    EVENTS,
+from sluice_schemas.events import EVENTS, Control, DeadLetter, Event, Feedback, ImageGenerated, Quality, Verdict
+from sluice_schemas.framing import Framing, SingleObjectFraming
+from sluice_schemas.gate import Decision, Why, latest, may_show
+from sluice_schemas.headers import CloudEvent, Headers, Trace, read_cloud_event, read_trace
+from sluice_schemas.identity import indeterminate_verdict_id, unreadable_image_id, verdict_id
+from sluice_schemas.parts import (
     ActorKind,
     Artefact,
     Audience,
     Clip,
     Concept,
-    Control,
     ControlKind,
-    DeadLetter,
     DeadLetterError,
-    Event,
     Experiment,
-    Feedback,
     FeedbackKind,
     Generator,
     Header,
     Image,
-    ImageGenerated,
     Lora,
     Mode,
     ModelRef,
     Opinion,
     Override,
     PolicyRef,
-    Quality,
     Source,
     Status,
     Technical,
     Timings,
-    Verdict,
 )
-from sluice_schemas.framing import Framing, SingleObjectFraming
-from sluice_schemas.gate import Decision, Why, latest, may_show
-from sluice_schemas.headers import CloudEvent, Headers, Trace, read_cloud_event, read_trace
-from sluice_schemas.identity import indeterminate_verdict_id, unreadable_image_id, verdict_id
 from sluice_schemas.topics import TOPICS, Topic
 from sluice_schemas.wire import decode, encode
 

@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from itertools import count, groupby
 from typing import Any
 
-from sluice_schemas import events, primitives
+from sluice_schemas import primitives
 from sluice_schemas.errors import WireError
+from sluice_schemas.events import CLASSES
 from sluice_schemas.shape import (
     FIXED,
     PRIMITIVES,
@@ -220,7 +221,7 @@ def _construct(code: _Code, reader: Schema, made: Mapping[str, str], out: str) -
     missing = [field["name"] for field in reader["fields"] if field["name"] not in made and "default" not in field]
     if missing:
         raise WireError("unresolvable_schema", f"{reader['name']} needs {', '.join(missing)}")
-    cls = getattr(events, reader["name"])
+    cls = CLASSES[reader["name"]]
     in_order = list(made) == list(cls.__match_args__)  # then by position, which is quicker
     arguments = ", ".join(var if in_order else f"{name}={var}" for name, var in made.items())
     code.line(f"{out} = {code.name(cls)}({arguments})")

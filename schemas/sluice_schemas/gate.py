@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sluice_schemas.events import Mode, Status, Verdict
+from sluice_schemas.events import Verdict
+from sluice_schemas.parts import Mode, Status
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from uuid import UUID
 
-from sluice_schemas.events import Source
+from sluice_schemas.parts import Source
 
 
 def unreadable_image_id(topic: str, partition: int, offset: int) -> str:

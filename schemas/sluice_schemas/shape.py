@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from sluice_schemas import events
 from sluice_schemas.errors import WireError
+from sluice_schemas.events import CLASSES
 
 Schema = Any  # a name, a union's list, or an object
 
@@ -78,5 +78,5 @@ def members_of(symbols: list[str], reader: Schema | None) -> dict[int, Any]:
     """Return the Python member of each written index; what the reader does not know becomes its default symbol."""
     if reader is None:
         return dict(enumerate(symbols))
-    member, known = getattr(events, reader["name"]), set(reader["symbols"])
+    member, known = CLASSES[reader["name"]], set(reader["symbols"])
     return {index: member(s if s in known else reader["default"]) for index, s in enumerate(symbols)}

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from sluice_schemas import events
-from sluice_schemas.events import (
+from sluice_schemas import (
     EVENTS,
     Concept,
     Event,
@@ -23,8 +23,12 @@ from sluice_schemas.events import (
     Timings,
     Verdict,
 )
+from sluice_schemas.events import CLASSES
 from sluice_schemas.released import newest
 from sluice_schemas.shape import branch_of, expanded, kind_of
+
+PROPERTY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For tests that share two cores with others: how long an example takes says nothing."""
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 IMAGE = ImageGenerated(
@@ -64,9 +68,10 @@ def _of(schema: Any) -> st.SearchStrategy[Any]:
     kind = kind_of(schema)
     if kind == "record":
         parts = {field["name"]: _of(field["type"]) for field in schema["fields"]}
-        return st.builds(getattr(events, schema["name"]), **parts)
+        return st.builds(CLASSES[schema["name"]], **parts)
     if kind == "enum":
-        return st.sampled_from(list(getattr(events, schema["name"])))
+        symbols: Any = CLASSES[schema["name"]]
+        return st.sampled_from(list(symbols))
     if kind == "union":
         return st.none() | _of(branch_of(schema)[1])
     if kind == "array":

@@ -8,7 +8,7 @@ from typing import Any
 
 import fastavro
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from sluice_schemas import Status, Verdict, WireError, encode
 from sluice_schemas.codec import compile_decoder
@@ -16,7 +16,7 @@ from sluice_schemas.events import EVENTS, ImageGenerated
 from sluice_schemas.primitives import BAD_BYTES
 from sluice_schemas.released import newest
 from sluice_schemas.wire import decoder_for
-from tests.unit.schemas_strategies import VERDICT, as_dicts, of_type
+from tests.unit.schemas_strategies import PROPERTY, VERDICT, as_dicts, of_type
 
 V1 = newest("Verdict").definition
 
@@ -69,8 +69,8 @@ def record_of(verdict: Verdict) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("schema", [newer(), older()], ids=["newer", "older"])
+@PROPERTY
 @given(verdict=of_type(Verdict))
-@settings(max_examples=50)
 def test_a_reader_resolves_another_version_as_avro_does(schema: dict[str, Any], verdict: Verdict) -> None:
     record = record_of(verdict)
     if "REVIEW" not in field(schema, "status")["type"]["symbols"]:

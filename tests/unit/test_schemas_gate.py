@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_schemas import Mode, Override, PolicyRef, Status, Verdict, Why, latest, may_show
-from tests.unit.schemas_strategies import NOON, VERDICT
+from tests.unit.schemas_strategies import NOON, PROPERTY, VERDICT
 
 SHA = "a" * 64
 LATER = NOON + timedelta(hours=1)
@@ -46,6 +46,7 @@ def standing(found: Sequence[Verdict]) -> Verdict:
     return reduce(latest, found[1:], latest(None, found[0]))
 
 
+@PROPERTY
 @given(st.none() | verdicts(), st.sampled_from([SHA, "b" * 64, ""]), st.integers(1, 3))
 def test_nothing_but_an_enforced_allow_of_the_same_bytes_is_ever_shown(
     candidate: Verdict | None, sha256: str, minimum: int
@@ -86,6 +87,7 @@ def test_each_situation_has_its_reason(candidate: Verdict | None, sha256: str, r
     assert (decision.reason, decision.alert) == (reason, alert)
 
 
+@PROPERTY
 @given(st.lists(verdicts(), min_size=1, max_size=4))
 def test_the_standing_verdict_does_not_depend_on_order(found: list[Verdict]) -> None:
     shown = {bool(may_show(standing(order), SHA, minimum_policy_version=1, now=NOON)) for order in permutations(found)}
@@ -94,6 +96,7 @@ def test_the_standing_verdict_does_not_depend_on_order(found: list[Verdict]) -> 
     assert len(shown) == 1
 
 
+@PROPERTY
 @given(st.lists(verdicts(), min_size=1, max_size=5), st.data())
 def test_a_duplicate_changes_nothing(found: list[Verdict], data: st.DataObject) -> None:
     again = data.draw(st.lists(st.sampled_from(found), max_size=5))

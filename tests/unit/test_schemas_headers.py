@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_schemas import CloudEvent, Trace, read_cloud_event, read_trace
-from tests.unit.schemas_strategies import NOON, VERDICT, any_event
+from tests.unit.schemas_strategies import NOON, PROPERTY, VERDICT, any_event
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 TRACE = Trace(traceparent=PARENT, tracestate="vendor=1")
@@ -30,6 +30,7 @@ def test_a_verdict_has_the_headers_of_the_contract() -> None:
     }
 
 
+@PROPERTY
 @given(any_event(), st.none() | st.just(TRACE), st.none() | st.text(st.characters(exclude_categories=["Cs"])))
 def test_headers_are_read_back_as_they_were_written(event: Any, trace: Trace | None, cause: str | None) -> None:
     written = CloudEvent.of(event, source="/s", trace=trace, causation_id=cause)
@@ -69,6 +70,7 @@ def test_headers_that_break_the_specification_are_no_event(name: str, value: byt
     assert read_cloud_event(altered) is None
 
 
+@PROPERTY
 @given(st.lists(st.tuples(st.sampled_from([name for name, _ in GOOD] + ["traceparent"]), st.none() | st.binary())))
 def test_no_headers_raise(headers: list[tuple[str, bytes | None]]) -> None:
     read_cloud_event(headers)

@@ -10,8 +10,9 @@ from uuid import UUID
 
 import pytest
 
-from sluice_schemas import events
-from sluice_schemas.events import EVENTS
+import sluice_schemas
+from sluice_schemas import events, parts
+from sluice_schemas.events import CLASSES, EVENTS
 from sluice_schemas.released import newest, released
 from sluice_schemas.shape import branch_of, expanded, kind_of
 
@@ -57,7 +58,7 @@ def python_type(schema: Any) -> Any:
     if kind == "union":
         return python_type(branch_of(schema)[1]) | None
     if kind in ("record", "enum"):
-        return getattr(events, schema["name"])
+        return CLASSES[schema["name"]]
     if kind == "array":
         item: Any = python_type(schema["items"])
         return tuple[item, ...]
@@ -73,8 +74,8 @@ def python_default(field: Any) -> Any:
 
 @pytest.mark.parametrize("schema", RECORDS)
 def test_a_class_has_the_fields_of_its_record_in_order_with_type_and_default(schema: Any) -> None:
-    cls = getattr(events, schema["name"])
-    hints = typing.get_type_hints(cls, {**vars(events)})
+    cls = CLASSES[schema["name"]]
+    hints = typing.get_type_hints(cls, {**vars(parts), **vars(events)})
     found = [(field.name, hints[field.name], python_default(field)) for field in fields(cls)]
     assert found == [
         (field["name"], python_type(field["type"]), field.get("default", MISSING)) for field in schema["fields"]
@@ -83,14 +84,14 @@ def test_a_class_has_the_fields_of_its_record_in_order_with_type_and_default(sch
 
 @pytest.mark.parametrize("schema", RECORDS)
 def test_a_class_is_frozen_and_has_slots(schema: Any) -> None:
-    cls = getattr(events, schema["name"])
+    cls = CLASSES[schema["name"]]
     assert cls.__dataclass_params__.frozen
     assert not hasattr(cls, "__dict__") or "__slots__" in vars(cls)
 
 
 @pytest.mark.parametrize("schema", ENUMS)
 def test_an_enum_has_the_symbols_of_its_schema_and_a_default_among_them(schema: Any) -> None:
-    cls = getattr(events, schema["name"])
+    cls = CLASSES[schema["name"]]
     assert issubclass(cls, StrEnum)
     assert list(cls) == schema["symbols"]
     assert schema["default"] in schema["symbols"]
@@ -119,10 +120,9 @@ def test_a_named_type_is_the_same_wherever_it_is_used() -> None:
         assert all(schema == found[0] for schema in found), name
 
 
-def test_every_class_of_the_module_is_in_a_schema() -> None:
-    used = {name for _, name, _ in NAMED}
-    mine = {name for name, item in vars(events).items() if getattr(item, "__module__", "") == events.__name__}
-    assert mine == used
+def test_every_class_is_in_a_schema_and_the_package_exports_it() -> None:
+    assert CLASSES.keys() == {name for _, name, _ in NAMED}
+    assert all(getattr(sluice_schemas, name) is cls for name, cls in CLASSES.items())
 
 
 def test_every_event_has_a_released_schema_and_every_schema_an_event() -> None:

@@ -27,7 +27,7 @@ from sluice_schemas import (
 )
 from sluice_schemas.primitives import MAX_ITEMS, read_long, write_long, write_text
 from sluice_schemas.released import newest
-from tests.unit.schemas_strategies import IMAGE, NOON, VERDICT, any_event, as_dicts
+from tests.unit.schemas_strategies import IMAGE, NOON, PROPERTY, VERDICT, any_event, as_dicts
 
 DATA = encode(IMAGE)
 PREFIX = DATA[:10]
@@ -41,11 +41,13 @@ def reason(data: bytes | None, expected: Any = ImageGenerated, **options: int) -
     return caught.value.reason
 
 
+@PROPERTY
 @given(any_event())
 def test_an_event_is_read_back_as_it_was_written(event: Any) -> None:
     assert decode(encode(event), type(event)) == event
 
 
+@PROPERTY
 @given(any_event())
 def test_the_bytes_are_those_of_an_independent_avro_library(event: Any) -> None:
     schema = fastavro.parse_schema(newest(type(event).__name__).definition)
@@ -74,6 +76,7 @@ def rabin(data: bytes) -> int:
     return crc
 
 
+@PROPERTY
 @given(st.data())
 def test_altered_bytes_give_an_event_or_a_wire_error_and_nothing_else(data: st.DataObject) -> None:
     event = data.draw(any_event())
@@ -88,6 +91,7 @@ def test_altered_bytes_give_an_event_or_a_wire_error_and_nothing_else(data: st.D
             continue
 
 
+@PROPERTY
 @given(st.binary(max_size=300), st.sampled_from(EVENTS))
 def test_any_bytes_behind_a_known_fingerprint_give_an_event_or_a_wire_error(body: bytes, event: Any) -> None:
     try:
@@ -183,6 +187,7 @@ def test_an_array_in_sized_blocks_is_read() -> None:
     assert decode(sized, ImageGenerated) == IMAGE
 
 
+@PROPERTY
 @given(st.integers(-(2**63), 2**63 - 1))
 @example(2**63 - 1)
 @example(-(2**63))
