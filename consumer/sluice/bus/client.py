@@ -77,6 +77,7 @@ def producer_config(kafka: Kafka) -> Config:
         "compression.type": "lz4",
         "message.max.bytes": MESSAGE_MAX_BYTES,
         "delivery.report.only.error": True,
+        "topic.metadata.propagation.max.ms": 5000,  # a missing topic is named well within the transaction's time
     }
     return config | _passed_through("producer_options", kafka.producer_options)
 

@@ -29,8 +29,8 @@ OPEN_TRY_S = 5.0
 _logger = logging.getLogger(__name__)
 
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})  # noqa: SLF001
-# produce() in a transaction that has already failed says _STATE and nothing of an abort.
-_PASSING = frozenset({KafkaError._STATE, KafkaError._QUEUE_FULL})  # noqa: SLF001
+# Ours, and what produce() says in a transaction that has already failed, without a word of an abort.
+_PASSING = frozenset({KafkaError._STATE, KafkaError._QUEUE_FULL, KafkaError._TIMED_OUT})  # noqa: SLF001
 _REFUSED_FOR_GOOD = {
     KafkaError.MSG_SIZE_TOO_LARGE: "raise max.message.bytes of the topic, or lower media.max_event_bytes",
     KafkaError.RECORD_LIST_TOO_LARGE: "raise segment.bytes of the topic",
@@ -95,6 +95,7 @@ class KafkaCommitter:
             if offsets:
                 positions = [TopicPartition(place.topic, place.index, offset) for place, offset in offsets.items()]
                 self._persist(producer, lambda: producer.send_offsets_to_transaction(positions, group), deadline)
+            self._flush(producer, deadline)
             ending = True
             self._end(producer, producer.commit_transaction, deadline)
         except KafkaException as exception:
@@ -138,6 +139,12 @@ class KafkaCommitter:
                 raise
             else:
                 return
+
+    def _flush(self, producer: Producer, deadline: Deadline) -> None:
+        """Wait for the deliveries before the commit is asked for: up to here an outage leaves no doubt."""
+        while producer.flush(BREATH_S) and not self._undelivered:
+            if deadline.over:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "deliveries are overdue"))  # noqa: SLF001
 
     def _end(self, producer: Producer, step: Callable[[float], None], deadline: Deadline) -> None:
         """Commit or abort; -1 is the rest of transaction.timeout.ms, the bound librdkafka asks for."""
