@@ -67,7 +67,6 @@ Lane = Callable[[Sequence[Job]], Future[list[Scores | Rejection]]]
 MetricName = Literal[
     "records.polled",
     "batch.records",
-    "batch.cut",
     "flights",
     "landing.seconds",
     "stage.seconds",

@@ -1,0 +1,83 @@
+"""Numbers, files and logs for those who watch."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import structlog
+
+from sluice.core.seams import MetricName
+from sluice.telemetry import logs
+from sluice.telemetry.health import Pulse, Ready
+from sluice.telemetry.metrics import MEANINGS, Meter
+
+
+def test_every_metric_has_a_meaning() -> None:
+    assert set(MEANINGS) == set(get_args(MetricName))
+
+
+def test_counters_add_gauges_stay_histograms_keep_count_and_sum(tmp_path: Path) -> None:
+    meter = Meter()
+    meter("verdicts", 2, {"status": "ALLOW"})
+    meter("verdicts", 3, {"status": "ALLOW"})
+    meter("flights", 4, {})
+    meter("flights", 1, {})
+    meter("landing.seconds", 0.5, {})
+    meter("landing.seconds", 0.25, {})
+    file = tmp_path / "stats.json"
+    meter.write(file)
+    assert json.loads(file.read_text()) == {
+        "verdicts.ALLOW": 5,
+        "flights": 1,
+        "landing.seconds.count": 2,
+        "landing.seconds.sum": 0.75,
+    }
+
+
+def test_the_pulse_touches_its_files_now_and_then(tmp_path: Path) -> None:
+    now = 0.0
+    heartbeat, stats = tmp_path / "beat", tmp_path / "stats.json"
+    pulse = Pulse(lambda: now, heartbeat=heartbeat, stats=stats, meter=Meter(), every_s=1.0)
+    pulse.beat()
+    assert heartbeat.exists()
+    assert stats.exists()
+    heartbeat.unlink()
+    now = 0.9
+    pulse.beat()
+    assert not heartbeat.exists()
+    now = 1.0
+    pulse.beat()
+    assert heartbeat.exists()
+
+
+def test_the_ready_file_is_there_only_inside_the_block(tmp_path: Path) -> None:
+    file = tmp_path / "ready"
+    with Ready(file):
+        assert file.exists()
+    assert not file.exists()
+
+
+@pytest.fixture
+def restored_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.mark.usefixtures("restored_logging")
+def test_lines_are_json_on_stderr_for_structlog_and_the_standard_library(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("INFO", "json")
+    structlog.get_logger("a").info("ready", bundle="b")
+    logging.getLogger("x").warning("broker %s", "gone")
+    logging.getLogger("httpx").info("GET https://host/path?secret=1")
+    captured = capsys.readouterr()
+    first, second = (json.loads(line) for line in captured.err.splitlines())
+    assert captured.out == ""
+    assert (first["event"], first["bundle"], first["level"]) == ("ready", "b", "info")
+    assert (second["event"], second["level"]) == ("broker gone", "warning")
