@@ -20,6 +20,9 @@ from transformers import CLIPTextModel
 
 from sluice_schemas import Clip
 
+MAX_CHARACTERS = 32_768
+"""What is read of one prompt; a megabyte would keep the tokeniser, and so the lane, busy for seconds."""
+
 MAX_CHUNKS = 32
 """Chunks of one prompt that are scored, about 2,400 tokens: a bound on what one record may cost."""
 
@@ -54,7 +57,7 @@ class Tokenizer:
     def __call__(self, prompt: str) -> Prompt:
         """Tokenise any text, the empty one included (its two tokens are start and end)."""
         # A lone surrogate cannot be encoded; it becomes a question mark, as every UTF-8 encoder has it.
-        text = prompt.encode("utf-8", "replace").decode("utf-8")
+        text = prompt[:MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
         ids: Ids = tuple(self._tokenizer(text, verbose=False)["input_ids"])
         if len(ids) <= self._context:
             return Prompt(len(ids), ids)
