@@ -1,0 +1,199 @@
+"""Which references may be followed: pure rules over text and addresses, without a socket.
+
+A reference is parsed once, here, strictly: what two parsers could read differently is refused rather than repaired.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from urllib.parse import unquote_to_bytes
+
+from sluice.core.errors import Refused
+
+Address = IPv4Address | IPv6Address
+
+_MAX_LENGTH = 8192  # presigned URLs with session tokens reach some two thousand
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_WEB = re.compile(r"//(?P<authority>[^/?#]*)(?P<target>[^#]*)")
+_AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::(?P<port>[1-9][0-9]{0,4}))?")
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_UNSAFE = re.compile(r"[^\x21-\x7e]|[\"<>^`{|}]")
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+_MAX_PORT = 65535
+_MAX_HOST = 253
+
+# Own tables: ipaddress.is_global of Python 3.11 calls 64:ff9b::7f00:1, 2002:7f00:1:: and 224.0.0.1 global.
+_PRIVATE = [
+    ip_network(text)
+    for text in ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
+]
+_NEVER = [
+    ip_network(text)
+    for text in (
+        "0.0.0.0/8",  # this network; 0.0.0.0 reaches loopback on Linux
+        "169.254.0.0/16",  # link-local, cloud metadata
+        "192.0.0.0/24",  # protocol assignments
+        "192.0.2.0/24",  # documentation
+        "192.88.99.0/24",  # 6to4 relays
+        "198.18.0.0/15",  # benchmarking
+        "198.51.100.0/24",  # documentation
+        "203.0.113.0/24",  # documentation
+        "224.0.0.0/4",  # multicast
+        "240.0.0.0/4",  # reserved, broadcast
+        "2001::/23",  # Teredo and other protocol assignments: carry an IPv4 address inside
+        "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4: carries an IPv4 address inside
+        "3fff::/20",  # documentation
+        "fd00:ec2::254/128",  # cloud metadata
+        "fd20:ce::254/128",  # cloud metadata
+    )
+]
+_IPV6_UNICAST = ip_network("2000::/3")  # the rest of IPv6 translates, maps, is local or is not assigned
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a reference may name. Empty tuples refuse all."""
+
+    schemes: tuple[str, ...]
+    hosts: tuple[str, ...] = ()
+    ports: tuple[int, ...] = (80, 443)
+    buckets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """An http or https reference. `target` is path and query as sent; it may hold a secret, so it is never shown."""
+
+    scheme: str
+    host: str
+    port: int
+    target: str
+
+    @property
+    def origin(self) -> str:
+        """Who is asked, without what."""
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object in a bucket."""
+
+    bucket: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """An absolute path on this machine, not yet checked against the roots."""
+
+    path: bytes
+
+
+Reference = Web | Stored | Local
+
+
+def parse(uri: str, rules: Rules) -> Reference:
+    """Read a reference; raise Refused unless the rules allow it."""
+    if len(uri) > _MAX_LENGTH:
+        raise Refused("reference_malformed", "too long")
+    scheme = _SCHEME.match(uri)
+    if scheme is None or not uri.isprintable() or "\\" in uri:
+        raise Refused("reference_malformed", "not an absolute URI of plain characters")
+    name, rest = scheme[1].lower(), uri[scheme.end() :]
+    if name not in rules.schemes:
+        raise Refused("reference_scheme", "not among SLUICE_FETCH__ALLOWED_SCHEMES")
+    if name != "s3" and _UNSAFE.search(rest):  # an object's key is free text, and no part of any URL parser's diet
+        raise Refused("reference_malformed", "characters that must be percent-encoded")
+    match name:
+        case "http" | "https":
+            return _web(name, rest, rules)
+        case "s3":
+            return _stored(rest, rules)
+        case "file":
+            return _local(rest)
+        case _:
+            raise Refused("reference_scheme", "no such kind of reference")
+
+
+def check_addresses(addresses: Sequence[str], *, allow_private: bool) -> list[str]:
+    """Return what a name resolved to; raise Refused unless every single address may be connected to."""
+    if not addresses or not all(_allowed(ip_address(text), allow_private=allow_private) for text in addresses):
+        raise Refused("reference_address", "the host resolves to an address that is not public")
+    return list(addresses)
+
+
+def _allowed(address: Address, *, allow_private: bool) -> bool:
+    if _within(address, _NEVER):
+        return False
+    if _within(address, _PRIVATE):
+        return allow_private
+    return isinstance(address, IPv4Address) or (address in _IPV6_UNICAST and address.scope_id is None)
+
+
+def _within(address: Address, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    return any(address in network for network in networks if network.version == address.version)
+
+
+def _web(scheme: str, rest: str, rules: Rules) -> Web:
+    parts = _WEB.match(rest)
+    if parts is None:
+        raise Refused("reference_malformed", "no host")
+    if "@" in parts["authority"]:
+        raise Refused("reference_userinfo", "a user name or password")
+    authority = _AUTHORITY.fullmatch(parts["authority"])
+    if authority is None:
+        raise Refused("reference_malformed", "host and port")
+    host = _host(authority["host"])
+    if not _listed(host, rules.hosts):
+        raise Refused("reference_host", "not among SLUICE_FETCH__ALLOWED_HOSTS")
+    port = int(authority["port"] or _DEFAULT_PORTS[scheme])
+    if port not in rules.ports or port > _MAX_PORT:
+        raise Refused("reference_port", "not among SLUICE_FETCH__ALLOWED_PORTS")
+    target = parts["target"]
+    return Web(scheme, host, port, target if target.startswith("/") else "/" + target)
+
+
+def _host(text: str) -> str:
+    """Return a canonical host: a plain lower-case name, a dotted quad, or IPv6 in brackets."""
+    try:
+        if text.startswith("["):
+            return f"[{IPv6Address(text[1:-1]).compressed}]"
+        host = text.lower()
+        labels = host.split(".")
+        if _NUMBER.fullmatch(labels[-1]):  # octal, hex, short and decimal spellings are no IPv4Address
+            return str(IPv4Address(host))
+    except ValueError as error:
+        raise Refused("reference_malformed", "an IP address in an unusual spelling") from error
+    if len(host) > _MAX_HOST or not all(_LABEL.fullmatch(label) for label in labels):
+        raise Refused("reference_malformed", "host name")
+    return host
+
+
+def _listed(host: str, allowed: Sequence[str]) -> bool:
+    rules = [rule.lower() for rule in allowed]
+    return any(host == rule or (rule.startswith(".") and len(rule) > 1 and host.endswith(rule)) for rule in rules)
+
+
+def _stored(rest: str, rules: Rules) -> Stored:
+    bucket, slash, key = rest.removeprefix("//").partition("/")
+    if not rest.startswith("//") or not slash or not _BUCKET.fullmatch(bucket):
+        raise Refused("reference_malformed", "not s3://bucket/key")
+    if bucket not in rules.buckets:
+        raise Refused("reference_bucket", "not among SLUICE_FETCH__S3_BUCKETS")
+    if any(part in ("", ".", "..") for part in key.split("/")):
+        raise Refused("reference_malformed", "a key with empty or dotted parts")
+    return Stored(bucket, key)
+
+
+def _local(rest: str) -> Local:
+    if not rest.startswith("///") or "?" in rest or "#" in rest:
+        raise Refused("reference_malformed", "not file:///path")
+    path = unquote_to_bytes(rest[2:])
+    if b"\0" in path:
+        raise Refused("reference_malformed", "a path with a zero byte")
+    return Local(path)

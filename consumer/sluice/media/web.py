@@ -1,0 +1,216 @@
+"""http and https references: each name resolved once, its addresses checked, and that very address connected to.
+
+httpcore rather than a full client: no proxy, cookie, netrc, redirect or decompression exists here to be switched off.
+"""
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urljoin
+
+import httpcore
+
+from sluice.core.errors import Refused, Unfetchable
+from sluice.media import guards
+from sluice.settings import Fetch
+
+Resolve = Callable[[str, int], list[str]]
+"""Name and port to addresses; OSError when there are none."""
+
+_RESOLVERS = 8
+_PIECE = 64 * 1024
+_OK, _REQUEST_TIMEOUT, _TOO_EARLY, _TOO_MANY_REQUESTS, _SERVER_ERROR = 200, 408, 425, 429, 500
+_GONE, _FORBIDDEN, _REDIRECTS = {404, 410}, {401, 403}, {301, 302, 303, 307, 308}
+_HEADERS = [(b"Accept", b"image/*"), (b"Accept-Encoding", b"identity"), (b"User-Agent", b"sluice")]
+
+
+class Transient(Exception):
+    """The server may answer better in a moment."""
+
+
+class Web:
+    """Fetches over HTTP/1.1. Thread-safe; connections are kept per host name."""
+
+    def __init__(
+        self,
+        settings: Fetch,
+        rules: guards.Rules,
+        *,
+        resolve: Resolve,
+        tls: ssl.SSLContext | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._rules = rules
+        self._network = _Network(resolve, clock, allow_private=settings.allow_private_addresses)
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=tls or ssl.create_default_context(),
+            max_connections=settings.threads,
+            keepalive_expiry=5.0,
+            network_backend=self._network,
+        )
+
+    def get(self, reference: guards.Web, max_bytes: int, deadline_s: float) -> bytes:
+        """Fetch one image. Raises Refused, Unfetchable or Transient; ends by `deadline_s` on the clock."""
+        self._network.deadline(deadline_s)
+        for _ in range(self._settings.max_redirects + 1):
+            try:
+                answer = self._ask(reference, max_bytes)
+            except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+                raise Transient(type(error).__name__) from error
+            if isinstance(answer, bytes):
+                return answer
+            reference = answer
+        raise Refused("reference_redirect", "more redirects than SLUICE_FETCH__MAX_REDIRECTS")
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._pool.close()
+        self._network.close()
+
+    def _ask(self, reference: guards.Web, max_bytes: int) -> "bytes | guards.Web":
+        seconds = self._settings
+        timeouts = {
+            "connect": seconds.connect_timeout_s,
+            "read": seconds.first_byte_timeout_s,
+            "write": seconds.first_byte_timeout_s,
+            "pool": seconds.total_timeout_s,
+        }
+        url = httpcore.URL(
+            scheme=reference.scheme.encode(),
+            host=reference.host.strip("[]").encode(),
+            port=reference.port,
+            target=reference.target.encode(),
+        )
+        headers = [(b"Host", _host_header(reference)), *_HEADERS]
+        with self._pool.stream("GET", url, headers=headers, extensions={"timeout": timeouts}) as response:
+            if response.status in _REDIRECTS:
+                return self._redirected(reference, response)
+            _check_status(response.status)
+            return _body(response, max_bytes)
+
+    def _redirected(self, reference: guards.Web, response: httpcore.Response) -> guards.Web:
+        if self._settings.max_redirects == 0:
+            raise Refused("reference_redirect", "SLUICE_FETCH__MAX_REDIRECTS is 0")
+        location = _header(response, b"location").decode("latin-1")
+        target = guards.parse(urljoin(reference.origin + reference.target, location), self._rules)
+        if not isinstance(target, guards.Web) or (reference.scheme, target.scheme) == ("https", "http"):
+            raise Refused("reference_redirect", "to a weaker scheme")
+        return target
+
+
+class _Network(httpcore.NetworkBackend):
+    """Connects to addresses that passed the guards, and holds every read and write to the thread's deadline."""
+
+    def __init__(self, resolve: Resolve, clock: Callable[[], float], *, allow_private: bool) -> None:
+        self._allow_private = allow_private
+        self._resolve = resolve
+        self._clock = clock
+        self._resolvers = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="resolve")
+        self._sockets = httpcore.SyncBackend()
+        self._thread = threading.local()
+
+    def deadline(self, deadline_s: float) -> None:
+        """Set when the calling thread must be done."""
+        self._thread.deadline_s = deadline_s
+
+    def left(self, timeout: float | None) -> float:
+        """Return the shorter of a timeout and what is left of the thread's time; ReadTimeout when nothing is."""
+        left: float = self._thread.deadline_s - self._clock()
+        if left <= 0:
+            raise httpcore.ReadTimeout
+        return left if timeout is None else min(timeout, left)
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Resolve once, check every address, connect to the first that answers."""
+        del local_address
+        resolving = self._resolvers.submit(self._resolve, host, port)
+        addresses = guards.check_addresses(resolving.result(self.left(timeout)), allow_private=self._allow_private)
+        for last, address in enumerate(addresses, start=1 - len(addresses)):
+            try:
+                stream = self._sockets.connect_tcp(address, port, self.left(timeout), None, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                if last == 0:
+                    raise
+            else:
+                return _Stream(stream, self)
+        raise httpcore.ConnectError
+
+    def close(self) -> None:
+        """Let go of the resolver threads."""
+        self._resolvers.shutdown(wait=False, cancel_futures=True)
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection whose every step ends by the deadline: a server that drips bytes wins nothing."""
+
+    def __init__(self, stream: httpcore.NetworkStream, network: _Network) -> None:
+        self._stream = stream
+        self._network = network
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._network.left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, self._network.left(timeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, self._network.left(timeout)), self._network)
+
+    def get_extra_info(self, info: str) -> object:
+        return self._stream.get_extra_info(info)
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """Ask the system's resolver."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def _host_header(reference: guards.Web) -> bytes:
+    usual = {"https": 443, "http": 80}[reference.scheme]
+    return (reference.host if reference.port == usual else f"{reference.host}:{reference.port}").encode()
+
+
+def _check_status(status: int) -> None:
+    if status == _OK:
+        return
+    if status in _GONE:
+        raise Unfetchable("not_found", f"status {status}")
+    if status in _FORBIDDEN:
+        raise Unfetchable("forbidden", f"status {status}")
+    if status >= _SERVER_ERROR or status in (_REQUEST_TIMEOUT, _TOO_EARLY, _TOO_MANY_REQUESTS):
+        raise Transient(f"status {status}")
+    raise Unfetchable("bad_status", f"status {status}")
+
+
+def _body(response: httpcore.Response, max_bytes: int) -> bytes:
+    if _header(response, b"content-encoding").lower() not in (b"", b"identity"):
+        raise Unfetchable("bad_encoding", "an encoded body that was not asked for")
+    length = _header(response, b"content-length")
+    if length.isdigit() and int(length) > max_bytes:
+        raise Unfetchable("too_large", f"over {max_bytes} bytes")
+    data = bytearray()
+    for piece in response.iter_stream():
+        data += piece
+        if len(data) > max_bytes:
+            raise Unfetchable("too_large", f"over {max_bytes} bytes")
+    return bytes(data)
+
+
+def _header(response: httpcore.Response, name: bytes) -> bytes:
+    return next((value for key, value in response.headers if key.lower() == name), b"")
