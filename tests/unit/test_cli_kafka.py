@@ -1,6 +1,7 @@
 """`sluice topics`, `tail`, `dlq` on the embedded broker."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -89,7 +90,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def _settings(broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Each test has topics of its own."""
     monkeypatch.chdir(tmp_path)
-    test = request.node.name[:60].replace("[", "-").strip("]")
+    test = named(request)
     monkeypatch.setenv("SLUICE_KAFKA__BOOTSTRAP_SERVERS", broker)
     monkeypatch.setenv("SLUICE_TOPICS__REPLICATION_FACTOR", "1")
     monkeypatch.setenv("SLUICE_TOPICS__MIN_INSYNC_REPLICAS", "1")
@@ -102,8 +103,12 @@ def _settings(broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requ
 def topics(request: pytest.FixtureRequest) -> str:
     """Make the topics and return what their names begin with."""
     assert sluice("topics", "create").exit_code == 0
-    name: str = request.node.name
-    return name[:60].replace("[", "-").strip("]")
+    return named(request)
+
+
+def named(request: pytest.FixtureRequest) -> str:
+    """Return the test's name as Kafka allows one."""
+    return re.sub(r"\W", "-", request.node.name)[:60]
 
 
 def sluice(*arguments: str) -> Result:
@@ -134,6 +139,7 @@ def test_topics_are_created_once_and_then_found_well() -> None:
         ("quality", QUALITY, "i-1  blur 12.5  noise 1  flat 9"),
         ("deadletters", LETTER, "fetch: not_found i-1  images.generated.v1/0/4  10 bytes"),
     ],
+    ids=["verdicts", "quality", "deadletters"],
 )
 def test_tail_prints_a_line_per_event(what: str, event: Event, line: str, broker: str, topics: str) -> None:
     topic = what.replace("deadletters", "dead_letters")
