@@ -54,17 +54,18 @@ class Judging:
 
 
 @contextmanager
-def judging(settings: Settings, *, worker: str, observe: Observe) -> Iterator[Judging]:
+def judging(settings: Settings, *, worker: str, observe: Observe, preview_px: int = 0) -> Iterator[Judging]:
     """Load the policy and the models and start the decoders; all end with the block.
 
-    Raises BadSettings or WeightsNotAttested.
+    `preview_px` is the longest edge of thumbnails when no plug-in asks for its own. Raises BadSettings or
+    WeightsNotAttested.
     """
     policy = chosen(settings.policy)
     with ExitStack() as stack:
         lane = load(settings.models, observe=observe, turning=policy.turning_cosines)
         stack.callback(lane.close)
         _refuse_missing_opinions(policy, lane)
-        edge = thumbnail_px(settings.models) or 0
+        edge = thumbnail_px(settings.models) or preview_px
         decoders = stack.enter_context(DecoderPool(settings.media, observe=observe, thumbnail_edge=edge))
         provenance = Provenance(lane.provenance, preprocess_digest(settings.media.tile_above_aspect))
         letters = settings.dead_letters

@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from sluice.cli import config, dlq, models, policy, topics
+from sluice.cli.doctor import doctor
 from sluice.cli.frame import EXIT_CODES, Invocation
+from sluice.cli.moderate import moderate
 from sluice.cli.run import run
 from sluice.cli.tail import tail
 
@@ -21,7 +23,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.command()(moderate)
 app.command()(run)
+app.command()(doctor)
 app.add_typer(topics.app, name="topics")
 app.command()(tail)
 app.add_typer(dlq.app, name="dlq")

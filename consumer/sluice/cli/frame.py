@@ -20,12 +20,14 @@ from sluice.settings.sources import Loaded, load
 PIPE_WIDTH = 200
 """Columns of a table that no terminal shows: wide enough that nothing is cut."""
 
-OK, FOUND, USAGE, DATA, UNEXPECTED, LATER, INTERRUPTED = 0, 1, 2, 65, 70, 75, 130
+OK, FOUND, USAGE, NOT_ALLOWED, NOT_JUDGED, DATA, UNEXPECTED, LATER, INTERRUPTED = 0, 1, 2, 3, 4, 65, 70, 75, 130
 
 EXIT_CODES: Mapping[int, str] = {
     OK: "done",
     FOUND: "a check found something",
     USAGE: "usage",
+    NOT_ALLOWED: "some images are not ALLOW",
+    NOT_JUDGED: "some images could not be judged",
     DATA: "input that cannot be judged",
     errors.BrokerLost.exit_code: "no broker",
     UNEXPECTED: "a defect of Sluice",

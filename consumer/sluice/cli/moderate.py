@@ -2,26 +2,18 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sluice.cli.frame import AsJson, console, emit, say, settings_of
+from sluice.cli.frame import NOT_ALLOWED, NOT_JUDGED, OK, AsJson, console, emit, say, settings_of
+from sluice.core.errors import BadSettings
 from sluice.settings import Policy, Settings
 from sluice_schemas import Status
 
 if TYPE_CHECKING:
     from sluice.report.finding import Finding
-
-
-class Exit(IntEnum):
-    """What the exit code says of all files together; the larger one counts."""
-
-    ALL_ALLOWED = 0
-    SOME_NOT_ALLOWED = 3
-    SOME_NOT_JUDGED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +31,7 @@ class _Choice:
 
 def moderate(
     context: typer.Context,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.", show_default=False)],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files.", show_default=False)],
     prompt: Annotated[
         str | None, typer.Option(help="What the images should show; gives the CLIP score.", show_default=False)
     ] = None,
@@ -62,10 +54,7 @@ def moderate(
     findings = list(judge(images, settings, prompt=prompt))
     _tell(findings, as_json=as_json)
     if report:
-        from sluice.report.page import page
-
-        report.write_text(page(findings, datetime.now(UTC)), encoding="utf-8")
-        say(f"report: {report}")
+        _write(report, findings)
     raise typer.Exit(max(_exit(finding.verdict.status) for finding in findings))
 
 
@@ -79,7 +68,17 @@ def _tell(findings: "list[Finding]", *, as_json: bool) -> None:
         console().print(table(findings))
 
 
-def _exit(status: Status) -> Exit:
+def _write(file: Path, findings: "list[Finding]") -> None:
+    from sluice.report.page import page
+
+    try:
+        file.write_text(page(findings, datetime.now(UTC)), encoding="utf-8")
+    except OSError as error:
+        raise BadSettings(f"--report {file}: cannot be written: {error.strerror}") from error
+    say(f"report: {file}")
+
+
+def _exit(status: Status) -> int:
     if status is Status.ALLOW:
-        return Exit.ALL_ALLOWED
-    return Exit.SOME_NOT_JUDGED if status is Status.INDETERMINATE else Exit.SOME_NOT_ALLOWED
+        return OK
+    return NOT_JUDGED if status is Status.INDETERMINATE else NOT_ALLOWED

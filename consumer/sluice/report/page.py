@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import cache
 from importlib.resources import files
 
+from sluice.core.policy import SPECIAL_CARE
 from sluice.report.finding import MEANING, Finding, counts
 from sluice.report.markup import Html, element, join
 from sluice_schemas import Clip, Concept, Status, Technical, Verdict
@@ -137,14 +138,14 @@ def _technical(measures: Technical | None) -> list[tuple[str, str, str]]:
 
 
 def _margins(concepts: Sequence[Concept], scale: float) -> Html:
-    """Draw every margin as a bar around the threshold; to the right of it the concept has fired."""
+    """Draw every margin as a bar around the threshold; special care has a tone of its own: alone it blocks nothing."""
     groups = [
-        ("concepts", [concept for concept in concepts if not concept.id.startswith("sd.s")]),
-        ("special care", [concept for concept in concepts if concept.id.startswith("sd.s")]),
+        ("concepts", None, [concept for concept in concepts if concept.id not in SPECIAL_CARE]),
+        ("special care", "care", [concept for concept in concepts if concept.id in SPECIAL_CARE]),
     ]
     lists = [
-        join(element("h3", name), element("ol", *(_bar(concept, scale) for concept in group)))
-        for name, group in groups
+        join(element("h3", name), element("ol", *(_bar(concept, scale) for concept in group), class_=tone))
+        for name, tone, group in groups
         if group
     ]
     legend = element(

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sluice.core.domain import Judged, Rejected
+from sluice.core.policy import SPECIAL_CARE
 from sluice.report.finding import Finding, counts, nearest
 from sluice_schemas import Concept, ModelRef, PolicyRef, Status
 
@@ -77,7 +78,8 @@ def _row(finding: Finding) -> tuple[RenderableType, ...]:
 
 
 def _margin(concept: Concept) -> Text:
-    style = "red" if concept.fired else "dim"
+    above = "yellow" if concept.id in SPECIAL_CARE else "red"
+    style = above if concept.fired else "dim"
     return Text(f"{concept.id.removeprefix('sd.')} {concept.margin:+.3f}", style=style)
 
 

@@ -1,0 +1,105 @@
+"""One-shot moderation: the consumer's own road with local files at one end, findings at the other, and no Kafka."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sluice.app import CLOCKS, judging
+from sluice.core.domain import Batch, FillReason, Judged, Outcome, Partition, Picture, Record
+from sluice.core.pipeline import Pipeline, Steps
+from sluice.media.fetch import Fetcher
+from sluice.media.pool import DecoderPool
+from sluice.media.preview import jpeg
+from sluice.models.load import silent
+from sluice.report.finding import Finding
+from sluice.settings import Fetch, Settings
+from sluice_schemas import Generator, Image, ImageGenerated
+
+HERE = Partition("local", 0)
+"""Where a local file stands in a log that it is not in; its offset is its number on the command line."""
+
+PREVIEW_EDGE_PX = 420
+
+
+def moderate(files: Sequence[Path], settings: Settings, *, prompt: str | None = None) -> Iterator[Finding]:
+    """Yield one finding per file, in order; a file that cannot be judged is INDETERMINATE with its reason.
+
+    Raises BadSettings, WeightsNotAttested before the first, DependencyDown when the disk fails.
+    """
+    with ExitStack() as stack:
+        judge = stack.enter_context(
+            judging(settings, worker="sluice moderate", observe=silent, preview_px=PREVIEW_EDGE_PX)
+        )
+        fetcher = stack.enter_context(Fetcher(_allowing(files), settings.media))
+        threads = stack.enter_context(ThreadPoolExecutor(1))
+        album = _Album(judge.decoders)
+        steps = Steps(
+            decode=_Events(tuple(files), prompt),
+            fetch=fetcher.submit,
+            picture=album.submit,
+            score=judge.lane.submit,
+            judge=judge.policy.judge,
+            encode=lambda _outcome: (),
+        )
+        pipeline = Pipeline(steps, judge.clerk, CLOCKS, threads, silent)
+        for batch in _batches(files, settings.batching.max_records):
+            outcomes = pipeline.outcomes(batch)
+            previews = album.previews()
+            for outcome in outcomes:
+                yield _finding(files, outcome, prompt, previews)
+
+
+@dataclass(frozen=True, slots=True)
+class _Events:
+    """Makes the event that would have brought a file."""
+
+    files: Sequence[Path]
+    prompt: str | None
+
+    def __call__(self, record: Record) -> ImageGenerated:
+        file = self.files[record.offset]
+        return ImageGenerated(
+            image_id=file.name,
+            created_at=CLOCKS.now(),
+            image=Image(uri=file.absolute().as_uri()),
+            prompt=self.prompt,
+            generator=Generator("local file"),
+        )
+
+
+@dataclass(slots=True)
+class _Album:
+    """Decodes, and keeps what was decoded until somebody asks for the previews."""
+
+    pool: DecoderPool
+    pictures: list[Future[Picture]] = field(default_factory=list)
+
+    def submit(self, data: bytes) -> Future[Picture]:
+        picture = self.pool.submit(data)
+        self.pictures.append(picture)
+        return picture
+
+    def previews(self) -> dict[str, bytes]:
+        """Return a small JPEG of each decoded picture, by the picture's sha256, and forget the pictures."""
+        decoded = [picture.result() for picture in self.pictures if picture.exception() is None]
+        self.pictures.clear()
+        return {picture.sha256: jpeg(picture.thumbnail) for picture in decoded if picture.thumbnail is not None}
+
+
+def _allowing(files: Sequence[Path]) -> Fetch:
+    """Allow exactly the folders of the files that were named: who names a file may read it."""
+    return Fetch(allowed_schemes=("file",), file_roots=tuple({file.resolve().parent for file in files}))
+
+
+def _batches(files: Sequence[Path], size: int) -> Iterator[Batch]:
+    records = [Record(HERE, offset, -1, file.name.encode(), None) for offset, file in enumerate(files)]
+    for start in range(0, len(records), size):
+        yield Batch(tuple(records[start : start + size]), FillReason.COUNT, CLOCKS.monotonic())
+
+
+def _finding(files: Sequence[Path], outcome: Outcome, prompt: str | None, previews: dict[str, bytes]) -> Finding:
+    sha256 = outcome.verdict.image_sha256
+    preview = previews.get(sha256) if isinstance(outcome, Judged) and sha256 else None
+    return Finding(str(files[outcome.record.offset]), outcome, prompt, preview)
