@@ -117,10 +117,10 @@ class KafkaBus:
             self._input.produce(self._images, value, value, partition=number % PARTITIONS, headers=pairs)
         assert self._input.flush(PATIENCE_S) == 0
 
-    def member(self) -> KafkaSource:
+    def member(self, topic: str = "") -> KafkaSource:
         return KafkaSource(
             partial(open_consumer, consumer_config(self._kafka)),
-            self._images,
+            topic or self._images,
             protocol=self._kafka.group_protocol,
             connect_deadline_s=PATIENCE_S,
             clock=time.monotonic,

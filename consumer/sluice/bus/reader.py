@@ -6,7 +6,7 @@ Always `read_committed`: what an aborted transaction wrote was never said.
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from sluice.bus.client import error_of
 from sluice.bus.source import record_of
@@ -63,10 +63,10 @@ class Reader:
         return set(topic.partitions)
 
     def _offset(self, index: int, start: Start) -> int:
+        if isinstance(start, str):
+            return OFFSET_BEGINNING if start == "earliest" else OFFSET_END
         low, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, index), timeout=TIMEOUT_S)
-        if start == "latest":
-            return end
-        return low if start == "earliest" else min(max(low, start), end)
+        return min(max(low, start), end)
 
 
 def requeue(producer: Producer, letter: DeadLetter, topic: str, deadline: Deadline) -> None:

@@ -1,6 +1,7 @@
 """The topics: how they should be, making them so, and finding out whether they are."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException
@@ -9,6 +10,7 @@ from confluent_kafka.admin._config import ConfigResource  # its public name is n
 from confluent_kafka.cimpl import NewTopic
 
 from sluice.bus.client import error_of
+from sluice.core.deadline import Deadline
 from sluice.core.errors import BadSettings, BrokerLost
 from sluice.settings import MIB, Media, Topics
 
@@ -69,8 +71,8 @@ def specs(topics: Topics, media: Media) -> tuple[TopicSpec, ...]:
     )
 
 
-def create(admin: AdminClient, wanted: Sequence[TopicSpec]) -> list[str]:
-    """Make the topics that are missing and return their names; those that exist stay as they are.
+def create(admin: AdminClient, wanted: Sequence[TopicSpec], clock: Callable[[], float] = time.monotonic) -> list[str]:
+    """Make the topics that are missing and return their names once they can be used; the others stay as they are.
 
     Raises BadSettings when the brokers refuse one, BrokerLost when they do not answer.
     """
@@ -89,6 +91,9 @@ def create(admin: AdminClient, wanted: Sequence[TopicSpec]) -> list[str]:
                 raise _refusal(f"topic {name} cannot be created", error) from None
         else:
             made.append(name)
+    deadline = Deadline.after(TIMEOUT_S, clock)
+    while not _all_led(admin, made) and not deadline.over:
+        time.sleep(0.05)
     return made
 
 
@@ -108,6 +113,15 @@ def check(admin: AdminClient, wanted: Sequence[TopicSpec]) -> list[Finding]:
         copies = min((len(partition.replicas) for partition in partitions.values()), default=0)
         findings.append(_first(what, [*_layout(spec, len(partitions), copies), *_config(admin, spec)]))
     return findings
+
+
+def _all_led(admin: AdminClient, names: Sequence[str]) -> bool:
+    """Tell whether every partition has a leader: the controller says yes to a topic before the brokers know of it."""
+    found = admin.list_topics(timeout=TIMEOUT_S).topics
+    return all(
+        name in found and found[name].partitions and all(p.leader >= 0 for p in found[name].partitions.values())
+        for name in names
+    )
 
 
 def _layout(spec: TopicSpec, partitions: int, copies: int) -> list[tuple[str, str]]:
