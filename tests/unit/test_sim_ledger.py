@@ -197,6 +197,12 @@ def test_a_hostile_input_that_is_allowed_is_not_handled() -> None:
     assert (hostile.answered, hostile.handled, hostile.reasons) == (1, 0, {"gif": {"ALLOW": 1}})
 
 
+def test_hostile_inputs_do_not_count_for_agreement_with_the_truth() -> None:
+    sent = _sent(0, fault="gif", unsafe=True, matching=True)
+    report = _report([sent], _judged(sent, BLOCK))
+    assert (report.safety.precision, report.safety.recall, report.clip.matching_mean) == (None, None, None)
+
+
 def test_time_runs_from_the_first_input_to_the_last_verdict() -> None:
     sent = [_sent(offset) for offset in range(101)]
     report = _report(sent, [_saw(one, wait_ms=one.place.offset) for one in sent])

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
+from random import Random
 from typing import Literal
 
 import pytest
@@ -119,6 +120,21 @@ def test_every_fault_comes_before_any_comes_again() -> None:
 def test_a_mismatching_prompt_is_not_the_pictures_own() -> None:
     own = {_event(emission).prompt for emission in _emissions(_shares())}
     assert all(_event(emission).prompt not in own for emission in _emissions(_shares(mismatch=1.0)))
+
+
+def test_a_mismatching_prompt_names_no_shape_in_a_colour_of_the_picture() -> None:
+    album = Album(1)
+    photo = album.photo(Page(0))
+    things = [f"{thing.colour} {thing.shape}" for thing in photo.scene.things]
+    prompts = [album.other_prompt(photo, Random(seed)) for seed in range(400)]
+    assert not [prompt for prompt in prompts for thing in things if thing in prompt]
+
+
+def test_only_sound_and_clean_events_have_relatives() -> None:
+    truths = {truth.image_id: truth for truth in _truths(_shares(near_duplicate=0.5, hostile=0.3, blur=0.3))}
+    origins = [truths[truth.of_image_id] for truth in truths.values() if truth.of_image_id]
+    assert origins
+    assert {(origin.fault, origin.degraded) for origin in origins} == {(None, None)}
 
 
 def test_a_repeated_prompt_is_that_of_an_earlier_event_with_another_picture() -> None:
