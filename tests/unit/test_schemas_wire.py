@@ -25,7 +25,17 @@ from sluice_schemas import (
     encode,
     wire,
 )
-from sluice_schemas.primitives import MAX_ITEMS, read_long, write_long, write_text
+from sluice_schemas.primitives import (
+    BAD_BYTES,
+    MAX_ITEMS,
+    read_bytes,
+    read_int,
+    read_long,
+    read_text,
+    read_uuid,
+    write_long,
+    write_text,
+)
 from sluice_schemas.released import newest
 from tests.unit.schemas_strategies import IMAGE, NOON, PROPERTY, VERDICT, any_event, as_dicts
 
@@ -194,6 +204,26 @@ def test_an_array_in_sized_blocks_is_read() -> None:
 def test_a_long_is_read_back_as_it_was_written(value: int) -> None:
     data = write_long(value)
     assert read_long(data, 0) == (value, len(data))
+
+
+@pytest.mark.parametrize(
+    ("read", "data"),
+    [
+        pytest.param(read_bytes, write_long(3) + b"ab", id="bytes-beyond-the-end"),
+        pytest.param(read_bytes, b"ab" + write_long(-1), id="bytes-backwards"),
+        pytest.param(read_text, write_long(3) + b"ab", id="short-text-beyond-the-end"),
+        pytest.param(read_text, write_long(99) + b"a" * 98, id="long-text-beyond-the-end"),
+        pytest.param(read_text, b"ab" + write_long(-1), id="text-backwards"),
+        pytest.param(read_long, b"\x80" * 11 + b"\0", id="zeros-without-end"),
+        pytest.param(read_long, b"\xff" * 9 + b"\2", id="65-bits"),
+        pytest.param(read_int, write_long(2**31), id="33-bits"),
+        pytest.param(read_uuid, write_text(UUID(int=7).hex), id="uuid-without-dashes"),
+    ],
+)
+def test_a_primitive_the_specification_forbids_is_refused(read: Any, data: bytes) -> None:
+    at = 2 if data.startswith(b"ab") else 0
+    with pytest.raises(BAD_BYTES):
+        read(data, at)
 
 
 @pytest.mark.parametrize(
