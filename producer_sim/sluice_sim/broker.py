@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
 from sluice_schemas import topics
+
+Client = TypeVar("Client", Producer, Consumer)
 
 _ANSWER_WITHIN_S: Final = 10.0
 
@@ -28,7 +30,7 @@ class Broker:
         return {
             "bootstrap.servers": self.bootstrap_servers,
             "client.id": "sluice-sim",
-            "log_level": 3,
+            "log_level": 0,  # a broker that does not answer would fill the terminal; exceptions say it once
             "receive.message.max.bytes": 256 * 1024 * 1024,  # some brokers ignore the fetch limits
             **named,
             **self.options,
@@ -45,6 +47,14 @@ class Topics:
     dead_letters: str = topics.DEAD_LETTERS.name
 
 
+def opened(client: type[Client], config: dict[str, Any]) -> Client:
+    """Make a producer or a consumer; raise BrokerUnusable with what librdkafka has against the configuration."""
+    try:
+        return client(config)
+    except KafkaException as error:
+        raise BrokerUnusable(f"librdkafka: {_text(error)}") from None
+
+
 def partitions(client: Producer | Consumer, names: Iterable[str]) -> dict[str, list[int]]:
     """Return the partitions of each topic; raise BrokerUnusable if no broker answers or a topic is not there."""
     try:
@@ -57,3 +67,7 @@ def partitions(client: Producer | Consumer, names: Iterable[str]) -> dict[str, l
     if missing:
         raise BrokerUnusable(f"no such topic: {', '.join(missing)}; create it with: sluice topics create")
     return {name: sorted(known[name].partitions) for name in names}
+
+
+def _text(error: KafkaException) -> str:
+    return cast(KafkaError, error.args[0]).str()

@@ -9,7 +9,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Top
 from sluice_schemas import DeadLetter, Quality, Source, Verdict
 from sluice_schemas.errors import WireError
 from sluice_schemas.wire import decode
-from sluice_sim.broker import Broker, BrokerUnusable, Topics, partitions
+from sluice_sim.broker import Broker, BrokerUnusable, Topics, opened, partitions
 from sluice_sim.ledger import Ledger, Sighting
 from sluice_sim.report import Report
 from sluice_sim.truth import Place, Sent
@@ -35,14 +35,15 @@ class Observer:
             topics.quality: _quality,
             topics.dead_letters: _dead_letter,
         }
-        self._consumer = Consumer(
+        self._consumer = opened(
+            Consumer,
             broker.config(
                 group_id="sluice-sim-observer",  # librdkafka wants one; nothing is subscribed or committed under it
                 enable_auto_commit=False,
                 isolation_level="read_committed",
                 auto_offset_reset="earliest",
                 queued_max_messages_kbytes=64 * 1024,
-            )
+            ),
         )
         self._assign()
 

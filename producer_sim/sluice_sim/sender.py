@@ -7,7 +7,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from sluice_sim.broker import Broker, BrokerUnusable, Topics, partitions
+from sluice_sim.broker import Broker, BrokerUnusable, Topics, opened, partitions
 from sluice_sim.stream import Emission
 from sluice_sim.truth import Place, Sent, Truth
 
@@ -75,7 +75,8 @@ class _Outbox:
         self._on_sent = on_sent
         self._sent = 0
         self._refused: KafkaError | None = None
-        self._producer = Producer(
+        self._producer = opened(
+            Producer,
             delivery.broker.config(
                 enable_idempotence=True,
                 acks="all",
@@ -83,7 +84,7 @@ class _Outbox:
                 compression_type="lz4",
                 message_max_bytes=4 * 1024 * 1024,
                 queue_buffering_max_kbytes=64 * 1024,
-            )
+            ),
         )
         partitions(self._producer, [self._topic])
 

@@ -236,6 +236,12 @@ def test_a_missing_topic_is_named(broker: Broker) -> None:
         Observer(broker, Inbox(), topics=Topics(quality="no-such-topic"))
 
 
+def test_a_wrong_client_option_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth = ["--truth", str(tmp_path / "truth.jsonl")]
+    assert main(["send", "--bootstrap-servers=127.0.0.1:9", *truth, "-X", "no.such.option=1"]) == 69
+    assert "no.such.option" in capsys.readouterr().err
+
+
 def test_send_and_observe_from_the_command_line(
     broker: Broker, topics: Topics, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
