@@ -7,9 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
-from confluent_kafka.admin import AdminClient
-
-from sluice.bus.client import admin_config, open_admin, open_consumer, reader_config
+from sluice.bus.client import open_consumer, reader_config
 from sluice.bus.codec import Codec, framing_of
 from sluice.bus.reader import Reader, Start
 from sluice.cli.frame import say
@@ -21,11 +19,6 @@ from sluice_schemas import DeadLetter, Event, Quality, Verdict
 SOURCE = "/sluice/cli"
 E = TypeVar("E", bound=Event)
 Stopping = Callable[[], bool]
-
-
-def admin(settings: Settings) -> AdminClient:
-    """Return a client that looks at topics; what it cannot do is raised where it is asked."""
-    return open_admin(admin_config(settings.kafka), lambda _: None)
 
 
 def topic_of(settings: Settings, kind: type[E]) -> str:

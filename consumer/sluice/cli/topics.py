@@ -13,11 +13,11 @@ app = typer.Typer(no_args_is_help=True, help="Topics: create what is missing, ch
 def create(context: typer.Context, as_json: AsJson = False) -> None:
     """Create the topics that are missing; those that exist stay as they are."""
     from sluice.bus import topics
-    from sluice.cli.kafka import admin
+    from sluice.bus.client import admin_config, open_admin
 
     settings = settings_of(context)
     wanted = topics.specs(settings.topics, settings.media)
-    made = topics.create(admin(settings), wanted)
+    made = topics.create(open_admin(admin_config(settings.kafka), lambda _: None), wanted)
     rows = [
         {"topic": spec.name, "partitions": spec.partitions, "result": "created" if spec.name in made else "was there"}
         for spec in wanted
@@ -32,10 +32,11 @@ def create(context: typer.Context, as_json: AsJson = False) -> None:
 def check(context: typer.Context, as_json: AsJson = False) -> None:
     """Compare the topics with the settings; exit status 1 when one is not as it should be."""
     from sluice.bus import topics
-    from sluice.cli.kafka import admin
+    from sluice.bus.client import admin_config, open_admin
 
     settings = settings_of(context)
-    findings = topics.check(admin(settings), topics.specs(settings.topics, settings.media))
+    admin = open_admin(admin_config(settings.kafka), lambda _: None)
+    findings = topics.check(admin, topics.specs(settings.topics, settings.media))
     if as_json:
         emit([asdict(finding) for finding in findings])
     else:

@@ -1,0 +1,162 @@
+"""What must be right before a consumer can run: one row per thing looked at, and what to do where it is not.
+
+Sees the adapters like `app`; nothing here changes anything, neither on this machine nor at the brokers.
+"""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from sluice import policies
+from sluice.bus import diagnosis, topics
+from sluice.bus.client import admin_config, open_admin
+from sluice.bus.codec import framing_of
+from sluice.core.errors import BadSettings, BrokerLost, DependencyDown, WeightsNotAttested
+from sluice.models import load, plugin
+from sluice.models.device import describe
+from sluice.settings import Settings
+
+_BUNDLE = "SLUICE_MODELS__BUNDLE=openai, and sluice models fetch"
+
+State = Literal["ok", "warn", "fail"]
+
+LOW_BYTES, EMPTY_BYTES = 1024**3, 100 * 1024**2
+"""Below the first a disk is worth a word, below the second logs and decoders fail."""
+
+SKEW_S = 5.0
+"""Producers' clocks are rarely this far ahead; event ages and latencies would be wrong by as much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One thing that was looked at."""
+
+    what: str
+    state: State
+    found: str
+    fix: str = ""
+
+
+def examine(settings: Settings, now_s: float) -> Iterator[Row]:
+    """Yield what was found, cheapest first; `now_s` is the time of this machine, seconds since the epoch."""
+    yield from _guarded("policy", "sluice policy check FILE", lambda: _policy(settings))
+    yield from _references(settings)
+    yield from _disk(settings)
+    yield from _guarded(
+        "models", _BUNDLE if not settings.models.bundle else "sluice models verify", lambda: _models(settings)
+    )
+    yield from _guarded("registry", "check registry.url and its credentials", lambda: _registry(settings))
+    yield from _guarded("broker", "start it, or set SLUICE_KAFKA__BOOTSTRAP_SERVERS", lambda: _kafka(settings, now_s))
+
+
+def _guarded(what: str, fix: str, look: Callable[[], Iterator[Row]]) -> Iterator[Row]:
+    """Turn an error of ours into a failing row."""
+    try:
+        yield from look()
+    except (BadSettings, BrokerLost, DependencyDown, WeightsNotAttested) as error:
+        named = re.search(r"sluice [a-z]+ [a-z]+", str(error))
+        yield Row(what, "fail", " / ".join(str(error).splitlines()), named.group() if named else fix)
+
+
+def _policy(settings: Settings) -> Iterator[Row]:
+    policy = policies.chosen(settings.policy)
+    yield Row("policy", "ok", f"{policy.ref.id} version {policy.ref.version} ({policy.ref.digest[:12]})")
+    silent = sorted({model for model, _ in policy.opinion_labels} - set(settings.models.plugins))
+    if silent:
+        names = ", ".join(silent)
+        yield Row("opinions", "fail", f"the policy asks {names}", f"SLUICE_MODELS__PLUGINS={','.join(silent)}")
+    for name in settings.models.plugins:
+        yield from _guarded(f"plug-in {name}", "sluice config docs", partial(_plugin, name))
+
+
+def _plugin(name: str) -> Iterator[Row]:
+    ref = plugin.find(name).ref
+    yield Row(f"plug-in {name}", "ok", f"{ref.id} {ref.revision}")
+
+
+def _references(settings: Settings) -> Iterator[Row]:
+    fetch = settings.fetch
+    if fetch.allowed_hosts or fetch.s3_buckets or fetch.file_roots:
+        yield Row("references", "ok", ", ".join((*fetch.allowed_hosts, *fetch.s3_buckets, *map(str, fetch.file_roots))))
+    else:
+        fix = "SLUICE_FETCH__ALLOWED_HOSTS or SLUICE_FETCH__S3_BUCKETS"
+        yield Row("references", "warn", "none is allowed: only inline images are judged", fix)
+
+
+def _disk(settings: Settings) -> Iterator[Row]:
+    telemetry = settings.telemetry
+    files = [telemetry.heartbeat_file, telemetry.ready_file, telemetry.stats_file]
+    folders = dict.fromkeys([Path(tempfile.gettempdir()), *(file.parent for file in files if file)])
+    for folder in folders:
+        if not folder.is_dir():
+            yield Row(f"disk {folder}", "fail", "no such folder", f"mkdir -p {folder}")
+            continue
+        free = shutil.disk_usage(folder).free
+        state: State = "fail" if free < EMPTY_BYTES else "warn" if free < LOW_BYTES else "ok"
+        yield Row(f"disk {folder}", state, f"{free / 1024**3:.1f} GiB free", "" if state == "ok" else "make room")
+
+
+def _models(settings: Settings) -> Iterator[Row]:
+    placed = load.place(settings.models)
+    found = placed.attestation
+    towers = "one tower" if found.identical else "two towers"
+    digest = f"{placed.bundle.name} {placed.bundle.revision} ({found.tower_digest[:12]}), {towers}"
+    if settings.models.bundle == "starter":
+        yield Row("weights", "warn", digest, "starter is for the demo; SLUICE_MODELS__BUNDLE=openai judges real images")
+    else:
+        yield Row("weights", "ok", digest)
+    device = describe(placed.device, placed.dtype)
+    if placed.device.type == "cuda" or settings.models.bundle == "starter":
+        yield Row("device", "ok", device)
+    else:
+        yield Row("device", "warn", f"{device}: about one image a second", "run where a GPU is")
+
+
+def _registry(settings: Settings) -> Iterator[Row]:
+    if settings.registry.url:
+        framing_of(settings.registry.model_copy(update={"auto_register": False}), settings.topics)
+        yield Row("registry", "ok", "knows every schema we write")
+
+
+def _kafka(settings: Settings, now_s: float) -> Iterator[Row]:
+    admin = open_admin(admin_config(settings.kafka), lambda _: None)
+    found = diagnosis.cluster(admin)
+    yield Row("broker", "ok", f"{found.brokers} answer, cluster {found.id or 'without a name'}")
+    for finding in topics.check(admin, topics.specs(settings.topics, settings.media)):
+        yield Row(
+            finding.what, "ok" if finding.ok else "fail", finding.problem or "as the settings want it", finding.fix
+        )
+    names = settings.topics
+    needs = {names.images: diagnosis.READ} | dict.fromkeys(
+        (names.verdicts, names.quality, names.dead_letters), diagnosis.WRITE
+    )
+    yield from _permissions(diagnosis.denied(admin, needs, settings.kafka.group_id))
+    yield _clock(diagnosis.newest_timestamp_ms(admin, [names.images, names.verdicts]), now_s)
+
+
+def _permissions(denied: list[tuple[str, str]] | None) -> Iterator[Row]:
+    if denied is None:
+        yield Row(
+            "permissions", "warn", "the brokers do not tell", "watch the first sluice run: it names what is denied"
+        )
+    elif not denied:
+        yield Row("permissions", "ok", "read the images and the group, write verdicts, quality and dead letters")
+    for operation, resource in denied or ():
+        fix = f"kafka-acls.sh --add --allow-principal User:... --operation {operation} {resource}"
+        yield Row("permissions", "fail", f"{operation} is denied on {resource.removeprefix('--')}", fix)
+
+
+def _clock(newest_ms: int | None, now_s: float) -> Row:
+    if newest_ms is None:
+        return Row("clock", "ok", "no record to compare with yet")
+    ahead_s = newest_ms / 1000 - now_s
+    if ahead_s > SKEW_S:
+        return Row(
+            "clock", "warn", f"the newest record is {ahead_s:.0f} s in the future", "chronyc tracking, on both ends"
+        )
+    return Row("clock", "ok", f"the newest record is {max(0.0, -ahead_s):.0f} s old")

@@ -1,0 +1,146 @@
+"""`sluice doctor`: what it looks at, and a fix for all that fails."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from sluice import doctor
+from sluice.bus import diagnosis
+from sluice.bus.client import admin_config, open_admin, open_producer, plain_producer_config
+from sluice.cli import app
+from sluice.cli.frame import Invocation
+from sluice.doctor import Row, examine
+from sluice.settings import Kafka, Models, Policy, Settings, Topics
+from tests.support.brokers import embedded
+from tests.support.checkpoints import write_bundle
+
+NOW_S = 1_800_000_000.0
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_bundle(tmp_path_factory.mktemp("bundle") / "tiny"))
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with embedded(tmp_path_factory.mktemp("broker")) as address:
+        yield address
+
+
+def sluice(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments, obj=Invocation())
+
+
+def rows(settings: Settings, *what: str) -> dict[str, Row]:
+    return {row.what: row for row in examine(settings, NOW_S) if not what or row.what in what}
+
+
+def test_every_failing_row_has_a_fix_and_the_exit_status_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = sluice("doctor", "--json")
+    failing = {row["what"]: row["fix"] for row in json.loads(result.stdout) if row["state"] == "fail"}
+    assert result.exit_code == 1
+    assert failing == {
+        "models": "SLUICE_MODELS__BUNDLE=openai, and sluice models fetch",
+        "broker": "start it, or set SLUICE_KAFKA__BOOTSTRAP_SERVERS",
+    }
+
+
+def test_settings_that_cannot_be_read_are_rows_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SLUICE_FUSE__WINDOW", "0")
+    monkeypatch.setenv("SLUICE_FUSE__WINDOWS", "0")
+    result = sluice("doctor")
+    assert result.exit_code == 1
+    assert [line.split()[:2] for line in result.stdout.splitlines()[1:]] == [["fail", "settings"]] * 2
+
+
+def test_a_policy_that_asks_a_model_nobody_loads_fails(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text("id: a\nversion: 1\nopinions: [{model: nudenet, label: X, at_least: 0.5, action: BLOCK}]\n")
+    found = rows(Settings(policy=Policy(file=file)))["opinions"]
+    assert (found.state, found.fix) == ("fail", "SLUICE_MODELS__PLUGINS=nudenet")
+
+
+def test_a_policy_that_cannot_be_used_fails_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text("id: a\nversion: one\n")
+    found = rows(Settings(policy=Policy(file=file)))["policy"]
+    assert found.state == "fail"
+    assert "p.yaml:2: version = 'one'" in found.found
+
+
+def test_weights_and_device_are_named(bundle: str) -> None:
+    found = rows(Settings(models=Models(bundle=bundle, device="cpu")))
+    assert found["weights"].state == "ok"
+    assert found["weights"].found.startswith("tiny ")
+    assert (found["device"].state, found["device"].found) == ("warn", "cpu, float32: about one image a second")
+
+
+def test_missing_weights_name_the_command_that_fetches_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    found = rows(Settings(models=Models(bundle="openai")))["models"]
+    assert (found.state, found.fix) == ("fail", "sluice models fetch")
+
+
+@pytest.mark.parametrize(("free_mib", "state"), [(50, "fail"), (500, "warn"), (5000, "ok")])
+def test_a_full_disk_is_seen(free_mib: int, state: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    usage = type("Usage", (), {"free": free_mib * 1024**2})
+    monkeypatch.setattr("sluice.doctor.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("sluice.doctor.tempfile.gettempdir", lambda: str(tmp_path))
+    assert rows(Settings())[f"disk {tmp_path}"].state == state
+
+
+@pytest.mark.parametrize(
+    ("newest_ms", "state"), [(None, "ok"), (int(NOW_S * 1000), "ok"), (int((NOW_S + 60) * 1000), "warn")]
+)
+def test_records_from_the_future_mean_a_wrong_clock(newest_ms: int | None, state: str) -> None:
+    assert doctor._clock(newest_ms, NOW_S).state == state
+
+
+def test_permissions_are_told_one_by_one() -> None:
+    assert [row.state for row in doctor._permissions(None)] == ["warn"]
+    assert [row.state for row in doctor._permissions([])] == ["ok"]
+    denied = list(doctor._permissions([("WRITE", "--topic verdicts"), ("READ", "--group sluice")]))
+    assert [row.found for row in denied] == ["WRITE is denied on topic verdicts", "READ is denied on group sluice"]
+    assert denied[0].fix == "kafka-acls.sh --add --allow-principal User:... --operation WRITE --topic verdicts"
+
+
+@pytest.mark.embedded
+def test_a_broker_is_asked_for_topics_permissions_and_time(broker: str) -> None:
+    kafka = Kafka(bootstrap_servers=broker)
+    settings = Settings(kafka=kafka, topics=Topics(partitions=1, replication_factor=1, min_insync_replicas=1))
+    found = rows(settings)
+    assert found["broker"].state == "ok"
+    assert (found["topic images.generated.v1"].state, found["topic images.generated.v1"].fix) == (
+        "fail",
+        "sluice topics create",
+    )
+    assert {"permissions", "clock"} <= found.keys()
+
+
+@pytest.mark.embedded
+def test_the_newest_timestamp_of_topics_is_found_or_not_told(broker: str) -> None:
+    kafka = Kafka(bootstrap_servers=broker)
+    admin = open_admin(admin_config(kafka), lambda _: None)
+    assert diagnosis.newest_timestamp_ms(admin, ["absent"]) is None
+    producer = open_producer(plain_producer_config(kafka), lambda _: None)
+    producer.produce("stamped", b"x", timestamp=1_700_000_000_000)
+    assert producer.flush(10) == 0
+    assert diagnosis.newest_timestamp_ms(admin, ["stamped"]) in (None, 1_700_000_000_000)
+
+
+def test_a_silent_broker_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sluice.bus.diagnosis.TIMEOUT_S", 0.3)
+    started = time.monotonic()
+    found = rows(Settings(kafka=Kafka(bootstrap_servers="127.0.0.1:1")))["broker"]
+    assert found.state == "fail"
+    assert found.found.startswith("no broker answers")
+    assert time.monotonic() - started < 10
