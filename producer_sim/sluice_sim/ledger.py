@@ -113,6 +113,7 @@ class Ledger:
         """Sum up what has been seen so far."""
         entries = [entry for entry in self._entries.values() if entry.sent]
         answers = _answers(entries)
+        judged = [answer for answer in answers if answer.judged]
         elapsed_s = _elapsed_s(entries, answers)
         return Report(
             published=len(entries),
@@ -127,11 +128,11 @@ class Ledger:
             strangers=len(self._entries) - len(entries),
             unreadable=self._unreadable,
             status_counts=dict(Counter(str(answer.verdict.status) for answer in answers)),
-            safety=_safety(answers),
-            clip=_clip(answers),
+            safety=_safety(judged),
+            clip=_clip(judged),
             hostile=_hostile(answers),
             rejected=_rejected(answers),
-            generators=_generators(answers),
+            generators=_generators(judged),
             latency_ms=_latency(answers),
             events_per_s=len(answers) / elapsed_s if elapsed_s else 0.0,
             elapsed_s=elapsed_s,
@@ -174,8 +175,7 @@ def _latency(answers: Sequence[_Answer]) -> Latency:
     return Latency(*(percentile(waits, percent) for percent in (50, 95, 99)))
 
 
-def _safety(answers: Sequence[_Answer]) -> Safety:
-    judged = [answer for answer in answers if answer.judged]
+def _safety(judged: Sequence[_Answer]) -> Safety:
     hits = sum(1 for answer in judged if answer.blocked and answer.sent.truth.unsafe)
     return Safety(
         precision=ratio(hits, sum(1 for answer in judged if answer.blocked)),
@@ -183,10 +183,10 @@ def _safety(answers: Sequence[_Answer]) -> Safety:
     )
 
 
-def _clip(answers: Sequence[_Answer]) -> Clip:
+def _clip(judged: Sequence[_Answer]) -> Clip:
     cosines: dict[bool | None, list[float]] = {True: [], False: [], None: []}
-    for answer in answers:
-        if answer.judged and answer.cosine is not None:
+    for answer in judged:
+        if answer.cosine is not None:
             cosines[answer.sent.truth.matching].append(answer.cosine)
     matching, mismatching = cosines[True], cosines[False]
     return Clip(mean(matching), mean(mismatching), area_under_curve(matching, mismatching))
@@ -209,11 +209,10 @@ def _rejected(answers: Sequence[_Answer]) -> dict[str, int]:
     return dict(Counter(answer.verdict.reason or "unnamed" for answer in sound if not answer.judged))
 
 
-def _generators(answers: Sequence[_Answer]) -> dict[str, GeneratorFigures]:
+def _generators(judged: Sequence[_Answer]) -> dict[str, GeneratorFigures]:
     by_name: defaultdict[str, list[_Answer]] = defaultdict(list)
-    for answer in answers:
-        if answer.judged:
-            by_name[answer.sent.truth.generator].append(answer)
+    for answer in judged:
+        by_name[answer.sent.truth.generator].append(answer)
     return {
         name: GeneratorFigures(
             verdicts=len(theirs),
