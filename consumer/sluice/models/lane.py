@@ -110,15 +110,20 @@ class Lane:
         if not future.set_running_or_notify_cancel():
             return True
         try:
-            future.set_result(isolating(self._score, jobs))
+            future.set_result(self._scored(jobs))
         except SluiceError as error:
             future.set_exception(error)
             return not isinstance(error, Fatal)
         finally:
-            self._pulse.rest()
             if not future.done():
                 future.set_exception(DeviceLost("the model lane died"))
         return True
+
+    def _scored(self, jobs: Sequence[Job]) -> Answers:
+        try:
+            return isolating(self._score, jobs)
+        finally:
+            self._pulse.rest()
 
     def _shut(self) -> None:
         with self._turn:

@@ -1,0 +1,224 @@
+"""The lane answers every batch, isolates what fails, and says when its device is gone."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from threading import Event, Thread
+
+import pytest
+
+from sluice.core.domain import Job, Scores
+from sluice.core.errors import DependencyDown, DeviceLost, Rejection, Unscorable
+from sluice.models.lane import Answers, Lane, Pulse, isolating
+from sluice_schemas import ModelRef
+from tests.support import jobs
+
+SCORES = Scores((), reference_has_nsfw=False, guard_band_recheck=False, clip=None)
+MODELS = (ModelRef("safety", "tiny", "", "d" * 64, "float32"),)
+
+
+def numbered(count: int) -> list[Job]:
+    """Jobs that carry their number as prompt."""
+    shown = jobs.tiles(0)
+    return [jobs.job(shown, str(number)) for number in range(count)]
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def lane(score: Callable[[Sequence[Job]], Answers], clock: Clock | None = None) -> Lane:
+    return Lane(score, MODELS, Pulse(clock or Clock()), timeout_s=5)
+
+
+def good(batch: Sequence[Job]) -> Answers:
+    return [SCORES for _ in batch]
+
+
+def failing(numbers: set[str], error: Exception, tries: dict[str, int]) -> Callable[[Sequence[Job]], Answers]:
+    """Score, but raise for batches that hold one of these jobs; count how often each is scored alone."""
+
+    def score(batch: Sequence[Job]) -> Answers:
+        if len(batch) == 1:
+            tries[str(batch[0].prompt)] = tries.get(str(batch[0].prompt), 0) + 1
+        if any(each.prompt in numbers for each in batch):
+            raise error
+        return good(batch)
+
+    return score
+
+
+def test_answers_come_in_the_order_of_the_jobs() -> None:
+    running = lane(lambda batch: [Unscorable(str(each.prompt)) for each in batch])
+    answers = running.score(numbered(5))
+    assert [answer.reason for answer in answers if isinstance(answer, Rejection)] == ["0", "1", "2", "3", "4"]
+    running.close()
+
+
+def test_provenance_names_the_models() -> None:
+    running = lane(good)
+    assert running.provenance == MODELS
+    running.close()
+
+
+def test_one_batch_runs_one_waits_and_the_third_submitter_waits_too() -> None:
+    """That is the prefetch and the back-pressure."""
+    started, release = Event(), Event()
+
+    def slow(batch: Sequence[Job]) -> Answers:
+        started.set()
+        assert release.wait(10)
+        return good(batch)
+
+    running = lane(slow)
+    first = running.submit(numbered(1))
+    assert started.wait(10)
+    second = running.submit(numbered(2))
+    third: list[Future[Answers]] = []
+    submitter = Thread(target=lambda: third.append(running.submit(numbered(3))))
+    submitter.start()
+    submitter.join(0.05)
+    assert submitter.is_alive()
+    release.set()
+    submitter.join(10)
+    assert [len(future.result(10)) for future in (first, second, *third)] == [1, 2, 3]
+    running.close()
+
+
+def test_an_image_that_breaks_the_pass_is_found_and_its_neighbours_are_scored() -> None:
+    tries: dict[str, int] = {}
+    answers = isolating(failing({"3", "9"}, RuntimeError("bad"), tries), numbered(13))
+    broken = [number for number, answer in enumerate(answers) if isinstance(answer, Rejection)]
+    assert broken == [3, 9]
+    assert isinstance(answers[3], Unscorable)
+    assert answers[3].reason == "model_error"
+    assert tries["3"] == 2
+
+
+def test_a_failure_that_passes_costs_no_image() -> None:
+    """The second try succeeds."""
+    failures = iter([True, False])
+
+    def flaky(batch: Sequence[Job]) -> Answers:
+        if next(failures):
+            raise RuntimeError
+        return good(batch)
+
+    assert isolating(flaky, numbered(1)) == [SCORES]
+
+
+def test_a_rejection_raised_in_a_batch_stays_with_its_image() -> None:
+    answers = isolating(failing({"1"}, Unscorable("odd"), {}), numbered(4))
+    assert [isinstance(answer, Unscorable) and answer.reason == "odd" for answer in answers] == [
+        False,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_an_errors_message_may_quote_the_input_and_does_not_leave() -> None:
+    answers = isolating(failing({"0"}, ValueError("a secret prompt"), {}), numbered(1))
+    assert "secret" not in str(answers[0])
+
+
+def test_a_busy_device_is_not_the_images_fault() -> None:
+    """The future raises DependencyDown, and the lane goes on."""
+    outcomes = iter([DependencyDown("device memory"), None])
+
+    def score(batch: Sequence[Job]) -> Answers:
+        if (error := next(outcomes)) is not None:
+            raise error
+        return good(batch)
+
+    running = lane(score)
+    with pytest.raises(DependencyDown):
+        running.score(numbered(4))
+    assert len(running.score(numbered(4))) == 4
+    running.check()
+    running.close()
+
+
+def test_a_lost_device_ends_the_lane() -> None:
+    running = lane(failing({"0"}, DeviceLost("gone"), {}))
+    with pytest.raises(DeviceLost, match="gone"):
+        running.score(numbered(1))
+    with pytest.raises(DeviceLost):
+        running.score(numbered(1))
+    running.close()
+    with pytest.raises(DeviceLost, match="died"):
+        running.check()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_error_nobody_foresaw_ends_the_lane_and_leaves_no_future_open() -> None:
+    started, release = Event(), Event()
+
+    def score(_batch: Sequence[Job]) -> Answers:
+        started.set()
+        assert release.wait(10)
+        raise KeyboardInterrupt
+
+    running = lane(score)
+    first = running.submit(numbered(1))
+    assert started.wait(10)
+    second = running.submit(numbered(1))
+    release.set()
+    for future in (first, second):
+        with pytest.raises(DeviceLost, match="died"):
+            future.result(10)
+    running.close()
+    with pytest.raises(DeviceLost, match="died"):
+        running.check()
+
+
+def test_a_pass_that_takes_too_long_means_a_hung_device() -> None:
+    clock, started, release = Clock(), Event(), Event()
+    pulse = Pulse(clock)
+
+    def hanging(batch: Sequence[Job]) -> Answers:
+        pulse.beat()
+        started.set()
+        assert release.wait(10)
+        return good(batch)
+
+    running = Lane(hanging, MODELS, pulse, timeout_s=5)
+    future = running.submit(numbered(1))
+    assert started.wait(10)
+    clock.now_s = 4.9
+    running.check()
+    clock.now_s = 5.1
+    with pytest.raises(DeviceLost, match="lane_timeout_s"):
+        running.check()
+    release.set()
+    assert future.result(10) == [SCORES]
+    running.close()
+
+
+def test_idling_is_not_hanging() -> None:
+    clock = Clock()
+    pulse = Pulse(clock)
+
+    def beating(batch: Sequence[Job]) -> Answers:
+        pulse.beat()
+        return good(batch)
+
+    running = Lane(beating, MODELS, pulse, timeout_s=5)
+    running.score(numbered(1))
+    running.score(numbered(1))
+    clock.now_s = 1000
+    running.check()
+    running.close()
+
+
+def test_closing_finishes_what_was_submitted() -> None:
+    running = lane(good)
+    futures = [running.submit(numbered(2)) for _ in range(4)]
+    running.close()
+    assert [len(future.result(0)) for future in futures] == [2, 2, 2, 2]
+    with pytest.raises(DeviceLost):
+        running.submit(numbered(1))

@@ -1,0 +1,436 @@
+"""What the lane says of a picture does not depend on what else was waiting, nor on the precision of the tower."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+from safetensors.torch import load_file
+
+from sluice.core.domain import Job, Pixels, Score, Scores
+from sluice.core.errors import BadSettings, DependencyDown, DeviceLost, Rejection, Unscorable, WeightsNotAttested
+from sluice.models import plugin
+from sluice.models.guard import GuardBand
+from sluice.models.lane import Lane
+from sluice.models.layout import canonical
+from sluice.models.load import load
+from sluice.models.safety import CONCEPTS, IDS, SPECIAL, Margins, decide
+from sluice.models.scorer import Scorer
+from sluice.models.sight import FixedShape, Look, Passes, View, guarded
+from sluice.models.towers import MEAN, STD
+from sluice.settings import Models, Precision
+from sluice_schemas import ModelRef
+from tests.support import jobs
+from tests.support.checkpoints import Shape, save, write_bundle
+
+PICTURES = 48
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[Pixels]:
+    return [jobs.tiles(seed) for seed in range(PICTURES)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, pictures: list[Pixels]) -> Path:
+    """Write a bundle whose thresholds stand within rounding of what the pictures score: the hardest case there is."""
+    path = write_bundle(tmp_path_factory.mktemp("bundle") / "tiny", 11, Shape(hidden=32, layers=2))
+    sharpen(path, pictures)
+    return path
+
+
+def sharpen(path: Path, pictures: list[Pixels]) -> None:
+    """Put the thresholds of five concepts on a picture's own cosine, half a thousandth below; the others far away."""
+    lane = load(Models(bundle=str(path)))
+    cosines = np.array([[c.cosine for c in answer.concepts] for answer in scored(lane, pictures)])
+    lane.close()
+    weights = path / "safety_checker" / "model.safetensors"
+    state = load_file(weights)
+    thresholds = np.full(CONCEPTS, 2.0)
+    for concept in range(5):
+        thresholds[concept] = np.sort(cosines[:, SPECIAL + concept])[PICTURES - 4 - concept] - 0.0005
+    state["concept_embeds_weights"] = torch.tensor(thresholds)
+    state["special_care_embeds_weights"] = torch.full((SPECIAL,), 2.0)
+    save(weights, state)
+
+
+def scored(lane: Lane, pictures: Sequence[Pixels]) -> list[Scores]:
+    answers = lane.score([jobs.job(tiles) for tiles in pictures])
+    assert all(isinstance(answer, Scores) for answer in answers)
+    return [answer for answer in answers if isinstance(answer, Scores)]
+
+
+def reference_answers(folder: Path, pictures: Sequence[Pixels]) -> list[bool]:
+    """Ask diffusers' checker of the same weights about each picture alone, on pixels as the processor gives them."""
+    from sluice.models.layout import read_config  # noqa: PLC0415 - only here
+
+    checker = StableDiffusionSafetyChecker(read_config(folder / "safety_checker" / "config.json"))
+    state = load_file(folder / "safety_checker" / "model.safetensors")
+    checker.load_state_dict({canonical(name): tensor.float() for name, tensor in state.items()}, strict=True)
+    checker.train(mode=False)
+    mean, std = (torch.tensor(each).view(3, 1, 1) * 255 for each in (MEAN, STD))
+    answers: list[bool] = []
+    for tiles in pictures:
+        pixels = (torch.from_numpy(tiles[:1]).permute(0, 3, 1, 2).float() - mean) / std
+        answers += checker(pixels, [np.zeros(1)])[1]
+    return answers
+
+
+def test_reference_has_nsfw_is_diffusers_answer(folder: Path, pictures: list[Pixels]) -> None:
+    """On a full checkpoint of the real layout, picture by picture, with thresholds within rounding of the scores."""
+    expected = reference_answers(folder, pictures)
+    lane = load(Models(bundle=str(folder)))
+    found = scored(lane, pictures)
+    lane.close()
+    assert [scores.reference_has_nsfw for scores in found] == expected
+    assert 0 < sum(expected) < PICTURES
+    assert any(scores.guard_band_recheck for scores in found)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_reference_has_nsfw_is_diffusers_answer_with_random_weights(
+    tmp_path: Path, pictures: list[Pixels], seed: int
+) -> None:
+    folder = write_bundle(tmp_path / "tiny", seed, Shape(hidden=24, layers=1, same_tower=seed % 2 == 0))
+    lane = load(Models(bundle=str(folder)))
+    found = [scores.reference_has_nsfw for scores in scored(lane, pictures)]
+    lane.close()
+    assert found == reference_answers(folder, pictures)
+
+
+@pytest.mark.parametrize("precision", list(Precision))
+def test_batch_neighbours_and_precision_flip_no_answer(
+    folder: Path, pictures: list[Pixels], precision: Precision
+) -> None:
+    """Random batches of random sizes: the same fired concepts and reference answer as each picture alone in float32."""
+    exact = load(Models(bundle=str(folder)))
+    alone = [fingerprint(scored(exact, [picture])[0]) for picture in pictures]
+    exact.close()
+    # The tiny random towers spread bfloat16 rounding wider than a trained one; the band must cover what is measured.
+    lane = load(Models(bundle=str(folder), precision=precision, lane_batch=7, guard_band=0.05))
+    rng = np.random.default_rng(3)
+    for _ in range(6):
+        order = rng.permutation(PICTURES)
+        while len(order):
+            batch, order = np.split(order, [int(rng.integers(1, 20))])
+            found = [fingerprint(scores) for scores in scored(lane, [pictures[number] for number in batch])]
+            assert found == [alone[number] for number in batch]
+    lane.close()
+
+
+def fingerprint(scores: Scores) -> tuple[bool, tuple[bool, ...]]:
+    return scores.reference_has_nsfw, tuple(concept.fired for concept in scores.concepts)
+
+
+def test_without_the_guard_band_half_precision_does_flip_answers(folder: Path, pictures: list[Pixels]) -> None:
+    """So the thresholds of these tests are as hard as they claim."""
+    answers = []
+    for precision in (Precision.FLOAT32, Precision.BFLOAT16):
+        lane = load(Models(bundle=str(folder), precision=precision, guard_band=0.0))
+        answers.append([fingerprint(scores) for scores in scored(lane, pictures)])
+        lane.close()
+    assert answers[0] != answers[1]
+
+
+def test_each_concept_comes_from_its_worst_tile_and_the_reference_from_the_first(folder: Path) -> None:
+    lane = load(Models(bundle=str(folder)))
+    shown = jobs.tiles(77, 5)
+    whole = scored(lane, [shown])[0]
+    single = scored(lane, [shown[number : number + 1] for number in range(5)])
+    lane.close()
+    for column, concept in enumerate(whole.concepts):
+        worst = max((scores.concepts[column] for scores in single), key=lambda each: each.margin)
+        assert concept.margin == pytest.approx(worst.margin, abs=1e-5)
+        assert concept.fired == worst.fired
+    assert whole.reference_has_nsfw == single[0].reference_has_nsfw
+
+
+def test_clip_is_of_the_first_tile_and_none_without_a_prompt(folder: Path) -> None:
+    lane = load(Models(bundle=str(folder)))
+    shown = jobs.tiles(5, 3)
+    batch = [jobs.job(shown, "a red circle"), jobs.job(shown), jobs.job(shown[:1], "a red circle"), jobs.job(shown, "")]
+    whole, without, first, empty = (answer for answer in lane.score(batch) if isinstance(answer, Scores))
+    lane.close()
+    assert whole.clip is not None
+    assert first.clip is not None
+    assert whole.clip.cosine == pytest.approx(first.clip.cosine, abs=1e-6)
+    assert without.clip is None
+    assert empty.clip is not None
+    assert empty.clip.prompt_tokens == 2
+
+
+def test_provenance_tells_one_tower_from_two(tmp_path: Path, folder: Path) -> None:
+    two = load(Models(bundle=str(write_bundle(tmp_path / "two", 1, Shape(same_tower=False)))))
+    one = load(Models(bundle=str(folder), precision=Precision.BFLOAT16))
+    assert [ref.role for ref in two.provenance] == ["safety", "clip", "tower", "clip_tower"]
+    assert [(ref.role, ref.dtype) for ref in one.provenance] == [(r, "bfloat16") for r in ("safety", "clip", "tower")]
+    assert all(len(ref.digest) == 64 for ref in (*one.provenance, *two.provenance))
+    one.close()
+    two.close()
+
+
+# Passes
+
+
+def seen(count: int, value: float = 0.1) -> View:
+    cosine = np.full((count, len(IDS)), value, np.float32)
+    return View(decide(cosine, np.full(len(IDS), 0.2, np.float32)), np.ones((count, 4), np.float32))
+
+
+class Memory:
+    """A device that holds so many tiles at once."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.sizes: list[int] = []
+
+    def __call__(self, tiles: Pixels) -> View:
+        """Look, or run out of memory."""
+        self.sizes.append(len(tiles))
+        if len(tiles) > self.room:
+            raise torch.OutOfMemoryError
+        return seen(len(tiles))
+
+
+def nothing() -> None:
+    """Do nothing."""
+
+
+def test_running_out_of_memory_halves_the_pass_remembers_and_loses_no_tile() -> None:
+    memory, splits = Memory(room=5), Counter[str]()
+    passes = Passes(memory, 16, beat=nothing, on_split=lambda: splits.update(["split"]))
+    assert len(passes(np.zeros((20, 1, 1, 3), np.uint8)).embeddings) == 20
+    assert memory.sizes == [16, 8, 4, 4, 4, 4, 4]
+    assert splits["split"] == 2
+    assert passes.rows == 4
+
+
+def test_a_reduced_pass_grows_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sluice.models.sight.REGROW_AFTER", 3)
+    memory = Memory(room=5)
+    passes = Passes(memory, 16, beat=nothing, on_split=nothing)
+    passes(np.zeros((8, 1, 1, 3), np.uint8))
+    memory.room = 100
+    passes(np.zeros((40, 1, 1, 3), np.uint8))
+    assert passes.rows == 16
+
+
+def test_no_room_for_one_tile_is_a_busy_device() -> None:
+    with pytest.raises(DependencyDown):
+        Passes(Memory(room=0), 4, beat=nothing, on_split=nothing)(np.zeros((3, 1, 1, 3), np.uint8))
+    with pytest.raises(DependencyDown):
+        FixedShape(Memory(room=0), 4, beat=nothing)(np.zeros((3, 1, 1, 3), np.uint8))
+
+
+def test_a_fixed_shape_pass_always_has_that_shape_and_returns_no_filling() -> None:
+    memory = Memory(room=100)
+    view = FixedShape(memory, 8, beat=nothing)(np.zeros((11, 1, 1, 3), np.uint8))
+    assert memory.sizes == [8, 8]
+    assert len(view.embeddings) == len(view.margins.margin) == 11
+
+
+def test_every_pass_beats_the_pulse() -> None:
+    beats = Counter[str]()
+    Passes(Memory(9), 2, beat=lambda: beats.update("b"), on_split=nothing)(np.zeros((5, 1, 1, 3), np.uint8))
+    FixedShape(Memory(9), 2, beat=lambda: beats.update("b"))(np.zeros((5, 1, 1, 3), np.uint8))
+    assert beats["b"] == 6
+
+
+@pytest.mark.parametrize(
+    ("error", "becomes"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), MemoryError),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), MemoryError),
+        (torch.AcceleratorError("CUDA error: an illegal memory access"), DeviceLost),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), RuntimeError),
+    ],
+)
+def test_torchs_errors_are_named_by_what_happens_next(error: Exception, becomes: type[Exception]) -> None:
+    def look(_tiles: Pixels) -> View:
+        raise error
+
+    with pytest.raises(becomes):
+        guarded(look, np.zeros((1, 1, 1, 3), np.uint8))
+
+
+# The guard band
+
+
+def margins_at(margin: float, column: int) -> Margins:
+    cosine = np.full((1, len(IDS)), -1, np.float32)
+    cosine[0, column] = 0.2 + margin
+    return decide(cosine, np.full(len(IDS), 0.2, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("margin", "near"), [(0.0005, True), (0.0024, True), (-0.0014, True), (0.0027, False), (-0.0017, False)]
+)
+@pytest.mark.parametrize("column", [0, 2, 3, 19])
+def test_the_band_lies_around_where_rounding_makes_a_concept_fire(margin: float, column: int, near: bool) -> None:  # noqa: FBT001
+    assert GuardBand(0.002).near(margins_at(margin, column)).tolist() == [near]
+
+
+def test_a_policys_own_thresholds_have_a_band_too() -> None:
+    band = GuardBand(0.002, {"sd.c02": (0.25, 0.3)})
+    column = IDS.index("sd.c02")
+    assert band.near(margins_at(0.0512, column)).tolist() == [True]
+    assert band.near(margins_at(0.0988, column)).tolist() == [True]
+    assert band.near(margins_at(0.07, column)).tolist() == [False]
+    assert band.near(margins_at(0.0512, column + 1)).tolist() == [False]
+
+
+# Numbers that are not finite
+
+
+def poisoned(lane: Lane, monkeypatch: pytest.MonkeyPatch, *looks: str) -> None:
+    """Make looks of the lane give NaN for marked tiles."""
+    scorer = lane._score
+    assert isinstance(scorer, Scorer)
+    changed: dict[str, Any] = {name: blind(getattr(scorer, name)) for name in looks}
+    monkeypatch.setattr(lane, "_score", replace(scorer, **changed))
+
+
+def blind(original: Look) -> Look:
+    """Give NaN for marked tiles."""
+
+    def look(tiles: Pixels) -> View:
+        view = original(tiles)
+        rows = np.flatnonzero((tiles[:, 0, 0] == 255).all(axis=1))
+        nothing_seen = np.full((len(rows), view.embeddings.shape[1]), np.nan, np.float32)
+        return view.replace(rows, View(seen(len(rows), float("nan")).margins, nothing_seen))
+
+    return look
+
+
+def test_a_tile_that_is_not_finite_is_computed_again_in_float32(
+    folder: Path, pictures: list[Pixels], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: Counter[str] = Counter()
+    lane = load(Models(bundle=str(folder)), observe=lambda name, value, _labels: counts.update({name: int(value)}))
+    special = pictures[0].copy()
+    special[:, 0, 0] = 255
+    expected = scored(lane, [special])[0]
+    poisoned(lane, monkeypatch, "look")
+    found = scored(lane, [pictures[1], special])[1]
+    lane.close()
+    assert found.guard_band_recheck
+    assert fingerprint(found) == fingerprint(expected)
+    assert counts["lane.non_finite"] == 1
+
+
+def test_a_picture_that_is_not_finite_in_float32_either_gets_no_scores(
+    folder: Path, pictures: list[Pixels], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never a verdict from NaN; the neighbours are scored."""
+    lane = load(Models(bundle=str(folder)))
+    poisoned(lane, monkeypatch, "look", "look_again")
+    special = np.concatenate([pictures[0], pictures[0]])
+    special[1, 0, 0] = 255
+    answers = lane.score([jobs.job(pictures[1]), jobs.job(special), jobs.job(pictures[2])])
+    lane.close()
+    assert isinstance(answers[1], Unscorable)
+    assert answers[1].reason == "non_finite"
+    assert isinstance(answers[0], Scores)
+    assert isinstance(answers[2], Scores)
+
+
+def test_tiles_of_another_size_are_an_error_of_that_picture_alone(folder: Path, pictures: list[Pixels]) -> None:
+    lane = load(Models(bundle=str(folder)))
+    answers = lane.score(
+        [jobs.job(pictures[0]), jobs.job(np.zeros((1, 100, 100, 3), np.uint8)), jobs.job(pictures[1][:0])]
+    )
+    lane.close()
+    assert [isinstance(answer, Rejection) and answer.reason for answer in answers] == [
+        False,
+        "model_error",
+        "model_error",
+    ]
+
+
+def test_no_jobs_no_scores(folder: Path) -> None:
+    lane = load(Models(bundle=str(folder)))
+    assert lane.score([]) == []
+    lane.close()
+
+
+# Plug-ins and settings
+
+
+class Brightness:
+    """A plug-in that says how bright a thumbnail is, and cannot cope with black."""
+
+    ref = ModelRef("brightness", "brightness", "1", "b" * 64, "float32")
+    thumbnail_px = 32
+
+    def score(self, thumbnails: Sequence[Pixels]) -> list[tuple[Score, ...]]:
+        """Score; raise for black, give infinity for white."""
+        means = [float(each.mean()) for each in thumbnails]
+        if 0.0 in means:
+            raise ZeroDivisionError
+        return [(Score("brightness", "mean", float("inf") if mean == 255 else mean),) for mean in means]
+
+
+@pytest.fixture
+def bright(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Models:
+    monkeypatch.setattr(plugin, "find", lambda _name: Brightness())
+    return Models(bundle=str(folder), plugins=("brightness",))
+
+
+def thumb(value: int) -> Pixels:
+    return np.full((20, 32, 3), value, np.uint8)
+
+
+def test_a_plug_ins_scores_reach_the_right_picture(bright: Models, pictures: list[Pixels]) -> None:
+    lane = load(bright)
+    batch: list[Job] = [jobs.job(pictures[0], thumbnail=thumb(value)) for value in (7, 0, 9, 255)]
+    seven, black, nine, white = lane.score(batch)
+    assert lane.provenance[-1] == Brightness.ref
+    lane.close()
+    assert isinstance(seven, Scores)
+    assert isinstance(nine, Scores)
+    assert (seven.opinions, nine.opinions) == ((Score("brightness", "mean", 7.0),), (Score("brightness", "mean", 9.0),))
+    assert isinstance(black, Unscorable)
+    assert black.reason == "model_error"
+    assert isinstance(white, Unscorable)
+    assert white.reason == "non_finite"
+
+
+def test_a_missing_thumbnail_is_no_opinion_and_no_verdict(bright: Models, pictures: list[Pixels]) -> None:
+    lane = load(bright)
+    assert isinstance(lane.score([jobs.job(pictures[0])])[0], Unscorable)
+    lane.close()
+
+
+def test_an_unknown_plug_in_names_those_installed() -> None:
+    with pytest.raises(BadSettings, match=r"names 'astrology'; installed are: .*nudenet"):
+        plugin.find("astrology")
+
+
+@pytest.mark.parametrize("device", ["gpu", "mps", "cuda:99"])
+def test_a_device_that_cannot_be_used_is_named(folder: Path, device: str) -> None:
+    with pytest.raises(BadSettings, match=device):
+        load(Models(bundle=str(folder), device=device))
+
+
+def test_weights_that_overflow_are_refused_at_load(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "tiny", 1)
+    for file in ("clip/model.safetensors", "safety_checker/model.safetensors"):
+        state = load_file(folder / file)
+        state["vision_model.post_layernorm.weight"].fill_(3e38)
+        save(folder / file, state)
+    with pytest.raises(WeightsNotAttested, match="no finite numbers"):
+        load(Models(bundle=str(folder)))
+
+
+def test_observed_numbers_carry_no_labels_of_a_picture(folder: Path, pictures: list[Pixels]) -> None:
+    labels: list[Mapping[str, str]] = []
+    lane = load(Models(bundle=str(folder)), observe=lambda _name, _value, given: labels.append(given))
+    scored(lane, pictures)
+    lane.close()
+    assert labels
+    assert not any(labels)
