@@ -1,0 +1,86 @@
+"""NudeNet runs as a second opinion: finite, repeatable, each picture for itself."""
+
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+import numpy as np
+import pytest
+
+from sluice.core.domain import Pixels
+from sluice.core.errors import BadSettings, Unscorable
+from sluice.models import plugin
+from sluice.models.nudenet import LABELS, NudeNet
+
+pytest.importorskip("nudenet", reason="needs the extra `nudenet`")
+
+
+@pytest.fixture(scope="module")
+def model() -> NudeNet:
+    return NudeNet()
+
+
+def drawn(height: int = 480, width: int = 640) -> Pixels:
+    """Draw a skin-coloured disc on blue."""
+    y, x = np.mgrid[:height, :width]
+    picture = np.full((height, width, 3), (40, 60, 160), np.uint8)
+    picture[(y - height / 2) ** 2 + (x - width / 2) ** 2 < (height / 3) ** 2] = (224, 172, 105)
+    return picture
+
+
+def test_scores_are_finite_within_bounds_and_repeatable(model: NudeNet) -> None:
+    first, second = model.score([drawn(), drawn()])
+    assert first == second == model.score([drawn()])[0]
+    assert [score.label for score in first] == [label.lower() for label in LABELS]
+    assert all(score.model == "nudenet" and 0 <= score.value <= 1 for score in first)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 640), (640, 3), (97, 211)])
+def test_any_shape_of_picture_is_scored(model: NudeNet, shape: tuple[int, int]) -> None:
+    assert len(model.score([drawn(*shape)])[0]) == len(LABELS)
+
+
+def test_the_surest_detection_of_a_label_counts_and_other_labels_do_not(
+    model: NudeNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Pixels] = []
+
+    class Detector:
+        def detect(self, picture: Pixels) -> list[dict[str, object]]:
+            seen.append(picture)
+            sure = [("BUTTOCKS_EXPOSED", 0.4), ("BUTTOCKS_EXPOSED", 0.7), ("FACE_MALE", 0.9)]
+            return [{"class": label, "score": score, "box": [0, 0, 1, 1]} for label, score in sure]
+
+    monkeypatch.setattr(model, "_detector", Detector())
+    found = {score.label: score.value for score in model.score([drawn()])[0]}
+    assert found.pop("buttocks_exposed") == 0.7
+    assert set(found.values()) == {0.0}
+    assert tuple(seen[0][0, 0]) == (160, 60, 40), "the detector reads BGR"
+
+
+def test_what_its_libraries_raise_makes_the_picture_unscorable(model: NudeNet) -> None:
+    with pytest.raises(Unscorable, match="nudenet: error"):
+        model.score([np.zeros((0, 0, 3), np.uint8)])
+
+
+def test_it_names_its_weights(model: NudeNet) -> None:
+    assert model.ref.role == "nudenet"
+    assert len(model.ref.digest) == 64
+    assert model.thumbnail_px == 640
+
+
+def test_it_is_found_by_its_entry_point() -> None:
+    assert "nudenet" in entry_points(group=plugin.GROUP).names
+    assert isinstance(plugin.find("nudenet"), NudeNet)
+
+
+def test_without_the_extra_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nudenet", None)
+    with pytest.raises(BadSettings, match=r"pip install 'sluice\[nudenet\]'"):
+        plugin.find("nudenet")
+
+
+def test_importing_the_models_does_not_import_its_libraries() -> None:
+    program = "import sys, sluice.models.load, sluice.models.nudenet; print({'cv2', 'onnxruntime'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
