@@ -83,7 +83,9 @@ def test_a_bomb_is_refused_by_its_header(side: int) -> None:
 @pytest.mark.parametrize("fmt", ["WEBP", "GIF", "AVIF", "PNG"])
 def test_pixels_are_summed_over_frames(fmt: str) -> None:
     data = animation([solid(colour, (100, 100)) for colour in (RED, GREEN, BLUE)], fmt)
-    assert reason(data, Limits(formats=(fmt,), max_total_pixels=29_999)) == "too_many_pixels"
+    with pytest.raises(Unreadable) as refusal:
+        next(frames(data, Limits(formats=(fmt,), max_total_pixels=29_999)))
+    assert refusal.value.reason == "too_many_pixels", "before the first frame is decoded"
     assert len(list(frames(data, Limits(formats=(fmt,), max_total_pixels=30_000)))) == 3
 
 

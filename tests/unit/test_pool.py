@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import wait
@@ -173,3 +175,24 @@ def gone(pid: int) -> None:
         except (FileNotFoundError, ProcessLookupError):
             return
     pytest.fail(f"process {pid} is still there")
+
+
+ORPHAN = """
+import sys, threading
+from sluice.media.pool import DecoderPool
+from sluice.settings import Media
+pool = DecoderPool(Media(decoders=1), observe=lambda *_: None, decode="tests.support.decoders:told")
+print(pool._nursery._process.pid, pool.submit(bytes.fromhex(sys.argv[1])).result(60).width - 1, flush=True)
+threading.Event().wait()
+"""
+
+
+def test_nobody_is_left_when_the_consumer_is_killed() -> None:
+    arguments = [sys.executable, "-c", ORPHAN, (PNG + b"pid").hex()]
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment) as consumer:
+        assert consumer.stdout is not None
+        template, decoder = map(int, consumer.stdout.readline().split())
+        consumer.kill()
+    gone(template)
+    gone(decoder)

@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 
+import numpy as np
 from PIL import AvifImagePlugin, ExifTags, Image, ImageFile, PngImagePlugin
 
 from sluice.core.domain import Pixels
 from sluice.core.errors import Unreadable
-from sluice.media import colour, png
+from sluice.media import colour, gif, png
 from sluice.media.limits import Limits
 from sluice.media.sniff import sniff
 
@@ -66,13 +67,11 @@ def frames(data: bytes, limits: Limits) -> Iterator[Frame]:
         raise Unreadable("too_many_bytes", f"{len(data)} bytes, {limits.max_image_bytes} allowed")
     kind = sniff(data, limits.formats)
     structure = _structure(data, kind)
-    image, count = _open(data, kind, limits)
-    pixels = 0
-    for index in range(count):
-        yield _frame(image, index, structure, limits)
-        pixels += image.width * image.height
-        if pixels > limits.max_total_pixels:
-            raise Unreadable("too_many_pixels", f"over {limits.max_total_pixels} in all frames")
+    images = _composed(data, limits) if kind == "GIF" else _opened(data, kind, structure, limits)
+    for image in images:
+        with _strict(limits):
+            frame = Frame(colour.views(image, structure))
+        yield frame
 
 
 @contextmanager
@@ -105,38 +104,74 @@ def _structure(data: bytes, kind: str) -> png.Png | None:
     return structure
 
 
-def _open(data: bytes, kind: str, limits: Limits) -> tuple[Image.Image, int]:
-    """Open twice: once to check the checksums, which uses an image up, once to decode; and count the frames."""
+def _opened(data: bytes, kind: str, structure: png.Png | None, limits: Limits) -> Iterator[Image.Image]:
+    """Yield every frame upright, as Pillow composes them."""
     with _strict(limits):
-        for checking in (True, False):
-            image = Image.open(BytesIO(data), formats=(kind,))
-            _fits(image, limits)
-            if checking:
-                image.verify()
+        image = _verified(data, kind, limits)
         count = getattr(image, "n_frames", 1)
+    _affordable(image.size, count, limits)
+    pixels = 0
+    for index in range(count):
+        with _strict(limits):
+            image.seek(index)
+            _fits(image.size, limits)
+            pixels += image.width * image.height  # frames of a multi-picture JPEG differ in size
+            if pixels > limits.max_total_pixels:
+                raise Unreadable("too_many_pixels", f"over {limits.max_total_pixels} in all frames")
+            image.load()
+            if structure is not None and index == 0:
+                _complete(image, structure)
+            upright = _upright(image)
+        yield upright
+
+
+def _composed(data: bytes, limits: Limits) -> Iterator[Image.Image]:
+    """Yield every frame of a GIF, composed as a browser does: what nothing covers stays transparent."""
+    whole = gif.parse(data, limits.max_frames)
+    _affordable((whole.width, whole.height), len(whole.frames), limits)
+    with _strict(limits):
+        canvas = Image.new("RGBA", (whole.width, whole.height))
+    for part in whole.frames:
+        with _strict(limits):
+            drawn = canvas.copy()
+            image = _verified(part.file, "GIF", limits)
+            image.load()
+            if int(np.asarray(image).max()) >= part.colours:
+                raise Unreadable("corrupt", "a colour beyond the table")
+            drawn.alpha_composite(image.convert("RGBA"), (part.left, part.top))
+        yield drawn
+        if part.disposal is not gif.Disposal.RESTORE:
+            canvas = drawn
+        if part.disposal is gif.Disposal.CLEAR:
+            canvas = drawn.copy()
+            canvas.paste((0, 0, 0, 0), (part.left, part.top, part.left + part.width, part.top + part.height))
+
+
+def _verified(data: bytes, kind: str, limits: Limits) -> Image.Image:
+    """Open twice: once to check the checksums, which uses an image up, once to decode."""
+    with Image.open(BytesIO(data), formats=(kind,)) as image:
+        _fits(image.size, limits)
+        image.verify()
+    return Image.open(BytesIO(data), formats=(kind,))
+
+
+def _affordable(size: tuple[int, int], count: int, limits: Limits) -> None:
+    """Refuse too many or too large frames before the first is decoded."""
+    _fits(size, limits)
+    if count < 1:
+        raise Unreadable("corrupt", "an image without frames")
     if count > limits.max_frames:
         raise Unreadable("too_many_frames", f"over {limits.max_frames}")
-    if count * image.width * image.height > limits.max_total_pixels:
+    if count * size[0] * size[1] > limits.max_total_pixels:
         raise Unreadable("too_many_pixels", f"over {limits.max_total_pixels} in all frames")
-    return image, count
 
 
-def _fits(image: Image.Image, limits: Limits) -> None:
-    pixels = image.width * image.height
+def _fits(size: tuple[int, int], limits: Limits) -> None:
+    pixels = size[0] * size[1]
     if pixels > limits.max_frame_pixels:
         raise Unreadable("too_many_pixels", f"{pixels} in a frame, {limits.max_frame_pixels} allowed")
     if pixels < 1:
         raise Unreadable("corrupt", "an image without pixels")
-
-
-def _frame(image: Image.Image, index: int, structure: png.Png | None, limits: Limits) -> Frame:
-    with _strict(limits):
-        image.seek(index)
-        _fits(image, limits)
-        image.load()
-        if structure is not None and index == 0:
-            _complete(image, structure)
-        return Frame(colour.views(_upright(image), structure))
 
 
 def _complete(image: Image.Image, structure: png.Png) -> None:
