@@ -22,11 +22,12 @@ import transformers
 from numpy.typing import NDArray
 from torch.optim import AdamW
 
+from sluice_sim.glyphs import FAMILIES
 from sluice_sim.scenes import Scene, prompt
 from sluice_sim.training import bundle, lessons, vocabulary
 from sluice_sim.training.grades import grade
 from sluice_sim.training.sight import normalise
-from sluice_sim.training.towers import Lesson, Student, config
+from sluice_sim.training.towers import DIM, Lesson, Student, config
 
 RECIPE: Final = "1"
 """Changes when the same seed would no longer give the same lessons."""
@@ -66,6 +67,10 @@ class Course:
             self._rng.shuffle(order)
             for start in range(0, len(order) - BATCH + 1, BATCH):
                 yield self._lesson(sorted(order[start : start + BATCH]))
+
+    def plain(self, count: int) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
+        """Give the first pictures as they are, in batches, and which hazards they show."""
+        return torch.split(torch.from_numpy(np.array(self._pixels[:count])), BATCH), self._hazards[:count]
 
     def _lesson(self, chosen: list[int]) -> Lesson:
         words = [prompt(replace(self.scenes[i], wording=self._rng.getrandbits(32))) for i in chosen]
@@ -108,6 +113,21 @@ def learn(student: Student, course: Course, plan: Plan) -> int:
     raise AssertionError("a course never ends by itself")
 
 
+@torch.inference_mode()
+def settle(student: Student, course: Course, count: int = 4096) -> float:
+    """Move the 17 thresholds together to half-way between safe and unsafe training pictures; return by how much.
+
+    Training leaves them where most safe pictures need them, since most pictures are safe for most concepts.
+    """
+    pixels, hazards = course.plain(count)
+    concepts = hazards.shape[1] - len(FAMILIES)
+    best = torch.cat([student.margins(student.see(normalise(part)))[:, :concepts].amax(1) for part in pixels])
+    unsafe = hazards[:, :concepts].amax(1) > 0
+    shift = (best[~unsafe].quantile(0.999) + best[unsafe].quantile(0.01)) / 2
+    student.thresholds[:concepts] += shift
+    return shift.item()
+
+
 def train(plan: Plan, out: Path, cache: Path) -> dict[str, dict[str, float]]:
     """Draw, learn, write the bundle to `out`, and return its grades on clean and on spoiled held-out pictures."""
     torch.manual_seed(plan.seed)
@@ -119,6 +139,7 @@ def train(plan: Plan, out: Path, cache: Path) -> dict[str, dict[str, float]]:
     started = time.monotonic()
     steps = learn(student, course, plan)
     minutes = (time.monotonic() - started) / 60
+    _say(f"thresholds moved by {settle(student, course):+.3f}")
     bundle.save(student, course.tokenizer, out)
     scenes: list[Scene] = [lessons.held_out_scene(plan.seed, i) for i in range(plan.held_out)]
     grades = {
@@ -135,7 +156,9 @@ def train(plan: Plan, out: Path, cache: Path) -> dict[str, dict[str, float]]:
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
-    bundle.describe(out, embedding_dim=student.clip.projection_dim, made=made, metrics=_rounded(grades))
+    bundle.describe(
+        out, revision=f"recipe-{RECIPE}-seed-{plan.seed}", embedding_dim=DIM, made=made, metrics=_rounded(grades)
+    )
     return grades
 
 

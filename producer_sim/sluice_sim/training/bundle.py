@@ -75,7 +75,9 @@ def _write(folder: Path, settings: dict[str, Any], state: dict[str, torch.Tensor
         name: tensor.detach().to(torch.float32 if "embeds" in name else torch.float16).contiguous()
         for name, tensor in state.items()
     }
-    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+    weights = folder / "model.safetensors"
+    save_file(stored, weights, metadata={"format": "pt"})
+    weights.chmod(0o644)  # the library leaves it readable by its owner alone
     (folder / "config.json").write_text(_json(settings | {"dtype": "float32"}))
 
 

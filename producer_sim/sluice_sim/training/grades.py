@@ -19,7 +19,6 @@ GALLERY: Final = 64
 Floats: TypeAlias = NDArray[np.float32]
 
 
-@torch.inference_mode()
 def grade(bundle: Path, scenes: Sequence[Scene], pixels: NDArray[np.uint8]) -> dict[str, float]:
     """Measure retrieval among 64, AUC of matching against mismatching prompts, and the hazard decision."""
     image, text = embeddings(bundle / "clip", [prompt(scene) for scene in scenes], pixels)
@@ -27,6 +26,7 @@ def grade(bundle: Path, scenes: Sequence[Scene], pixels: NDArray[np.uint8]) -> d
     return _retrieval(image, text) | _hazards(margins(bundle / "safety_checker", image), truth)
 
 
+@torch.inference_mode()
 def embeddings(clip: Path, prompts: Sequence[str], pixels: NDArray[np.uint8]) -> tuple[Floats, Floats]:
     """Embed n pictures and n prompts: two (n, D) arrays of unit vectors."""
     model: Any = CLIPModel.from_pretrained(clip)

@@ -77,6 +77,14 @@ class Student(nn.Module):
             "hazards": self._judged(image, lesson.hazards),
         }
 
+    def see(self, pixels: Tensor) -> Tensor:
+        """Embed (n, 3, 224, 224) pictures as (n, 128) unit vectors."""
+        return normalize(self.clip.visual_projection(self.clip.vision_model(pixels).pooler_output))
+
+    def margins(self, image: Tensor) -> Tensor:
+        """Measure how far the cosines of unit embeddings lie above the thresholds: (n, 20)."""
+        return image @ normalize(self.concepts).T - self.thresholds
+
     def _answered(self, embedding: Tensor, answers: Tensor) -> Tensor:
         """Ask the same questions of both towers, which also brings their embeddings together."""
         logits = self.questionnaire(embedding * DIM**0.5).split(QUESTIONS, dim=1)
@@ -84,7 +92,7 @@ class Student(nn.Module):
 
     def _judged(self, image: Tensor, truth: Tensor) -> Tensor:
         """Push every cosine to its side of its threshold, and the best concept to the side of the whole."""
-        margins = (image @ normalize(self.concepts).T - self.thresholds) * _SHARPNESS
+        margins = self.margins(image) * _SHARPNESS
         each = binary_cross_entropy_with_logits(margins, truth, reduction="none").sum(1).mean()
         concepts = len(GLYPHS)
         best, unsafe = margins[:, :concepts].amax(1), truth[:, :concepts].amax(1)

@@ -37,6 +37,7 @@ def learn(prompts: Iterable[str]) -> CLIPTokenizer:
 
 def save(tokenizer: CLIPTokenizer, folder: Path) -> None:
     """Write the tokenizer with its classic vocab.json and merges.txt beside the newer tokenizer.json."""
+    tokenizer.backend_tokenizer.no_padding()  # else the file would remember how training padded
     tokenizer.save_pretrained(folder)
     model = json.loads((folder / "tokenizer.json").read_text())["model"]
     (folder / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=False))
