@@ -55,7 +55,7 @@ class Observer:
         for sent in self._truths():
             self._ledger.sent(sent)
         first = self._consumer.poll(timeout_s)
-        messages = [first, *self._consumer.consume(_MOST - 1, 0)] if first else []
+        messages = [first, *self._consumer.consume(_MOST - 1, 0)] if first is not None else []
         for message in messages:
             self._take(message)
         return len(messages)

@@ -67,13 +67,14 @@ class KafkaSource:
         try:
             first = self._consumer.poll(timeout_s)
             # One call drains what is prefetched: releasing the interpreter lock once per record would cost far more.
-            messages = [first, *self._consumer.consume(limit - 1, 0)] if first and limit > 1 else [first]
+            messages = [first, *self._consumer.consume(limit - 1, 0)] if first is not None and limit > 1 else [first]
         except KafkaException as exception:
             self._report(error_of(exception))
             return []
         finally:
             self._start_fresh()
-        records = [record_of(message) for message in messages if message and not self._failed(message)]
+        # A message without bytes is falsy, since its length is its value's; it is a record like any other.
+        records = [record_of(message) for message in messages if message is not None and not self._failed(message)]
         if records:
             self._reachable.seen()
         # A partition may be taken after some of its records were drained and before this call ended.
