@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AclOperation
 from typer.testing import CliRunner, Result
 
 from sluice import doctor
@@ -111,6 +113,33 @@ def test_permissions_are_told_one_by_one() -> None:
     denied = list(doctor._permissions([("WRITE", "--topic verdicts"), ("READ", "--group sluice")]))
     assert [row.found for row in denied] == ["WRITE is denied on topic verdicts", "READ is denied on group sluice"]
     assert denied[0].fix == "kafka-acls.sh --add --allow-principal User:... --operation WRITE --topic verdicts"
+
+
+class Answer:
+    """A future of the admin client."""
+
+    def __init__(self, allowed: list[AclOperation] | None, error: int | None = None) -> None:
+        self.authorized_operations, self._error = allowed, error
+
+    def result(self) -> "Answer":
+        if self._error is not None:
+            raise KafkaException(KafkaError(self._error))
+        return self
+
+
+@pytest.mark.parametrize(
+    ("answer", "allowed"),
+    [
+        (Answer([AclOperation.READ]), {"READ"}),
+        (Answer([]), None),
+        (Answer(None), None),
+        (Answer(None, KafkaError.GROUP_AUTHORIZATION_FAILED), set()),
+        (Answer(None, KafkaError.TOPIC_AUTHORIZATION_FAILED), set()),
+        (Answer(None, KafkaError.UNSUPPORTED_VERSION), None),
+    ],
+)
+def test_a_denied_question_is_a_denial_and_an_old_broker_is_none(answer: Answer, allowed: set[str] | None) -> None:
+    assert diagnosis._allowed(answer) == allowed
 
 
 @pytest.mark.embedded

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AclOperation, AdminClient, OffsetSpec
 
 from sluice.bus.client import error_of
@@ -12,6 +12,8 @@ from sluice.core.errors import BrokerLost
 
 TIMEOUT_S = 10.0
 READ, WRITE = AclOperation.READ.name, AclOperation.WRITE.name
+
+_DENIED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,10 @@ def newest_timestamp_ms(admin: AdminClient, topics: Sequence[str]) -> int | None
 
 def _allowed(future: Any) -> set[str] | None:
     """Return the names of the operations we may do; None if there is no answer, or one without them."""
-    answer = _told(future.result)
-    operations: Iterable[AclOperation] = (answer and answer.authorized_operations) or ()
+    try:
+        operations: Iterable[AclOperation] = future.result().authorized_operations or ()
+    except KafkaException as exception:
+        return set() if error_of(exception).code() in _DENIED else None
     return {operation.name for operation in operations} or None
 
 

@@ -17,7 +17,7 @@ from sluice.core.errors import DependencyDown, Fatal, Rejection, SluiceError
 from sluice.settings import Settings
 from sluice.settings.sources import Loaded, load
 
-PIPE_WIDTH = 200
+PIPE_WIDTH = 1000
 """Columns of a table that no terminal shows: wide enough that nothing is cut."""
 
 OK, FOUND, USAGE, NOT_ALLOWED, NOT_JUDGED, DATA, UNEXPECTED, LATER, INTERRUPTED = 0, 1, 2, 3, 4, 65, 70, 75, 130
