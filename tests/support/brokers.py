@@ -34,6 +34,7 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
+group.min.session.timeout.ms=500
 group.consumer.min.heartbeat.interval.ms=100
 group.consumer.heartbeat.interval.ms=200
 """

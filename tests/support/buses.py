@@ -5,6 +5,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Literal, Protocol
 
@@ -25,10 +26,11 @@ from sluice.bus.committer import KafkaCommitter
 from sluice.bus.reader import Reader
 from sluice.bus.source import KafkaSource
 from sluice.core.deadline import Deadline
-from sluice.core.domain import Headers, Partition, Record
+from sluice.core.domain import Headers, Message, Partition, Record
+from sluice.core.errors import Fenced
 from sluice.core.seams import Committer, Source
 from sluice.settings import Kafka
-from tests.support.fake_bus import FakeCluster
+from tests.support.fake_bus import FakeCluster, FakeSource, Fate
 
 PARTITIONS = 3
 PATIENCE_S = 40.0
@@ -45,11 +47,17 @@ class Bus(Protocol):
     def publish(self, count: int, headers: Headers = ()) -> None:
         """Append records with values b"0", b"1", ... and keys that spread over all partitions."""
 
-    def member(self) -> Source:
-        """Make a member of the group."""
+    def member(self, *, patience_s: float = 60.0) -> Source:
+        """Make a member that the group gives up when it does not poll for so long."""
 
     def producer(self, transactional_id: str) -> Committer:
         """Make a producer that is ready for its first transaction."""
+
+    def crash(self, transactional_id: str, values: list[bytes]) -> None:
+        """Let a producer write these values and die before its commit."""
+
+    def give_up(self, member: Source) -> None:
+        """Let the group give up a member that does not poll; it is one that `member(patience_s=...)` made."""
 
     def published(self) -> list[bytes]:
         """Return the values a `read_committed` reader finds in the output topic."""
@@ -73,8 +81,19 @@ class FakeBus:
         for number in itertools.islice(self._values, count):
             self._cluster.append(b"%d" % number, b"%d" % number, headers)
 
-    def member(self) -> Source:
+    def member(self, *, patience_s: float = 60.0) -> Source:
+        del patience_s
         return self._cluster.join(next(self._names))
+
+    def crash(self, transactional_id: str, values: list[bytes]) -> None:
+        self._cluster.fate = lambda: Fate.CRASH_BEFORE
+        with suppress(Fenced):
+            self.producer(transactional_id).commit([Message(OUT, b"k", value) for value in values], {}, None)
+        self._cluster.fate = lambda: Fate.COMMIT
+
+    def give_up(self, member: Source) -> None:
+        assert isinstance(member, FakeSource)
+        self._cluster.evict(member.name)
 
     def producer(self, transactional_id: str) -> Committer:
         return self._cluster.producer(transactional_id)
@@ -117,19 +136,34 @@ class KafkaBus:
             self._input.produce(self._images, value, value, partition=number % PARTITIONS, headers=pairs)
         assert self._input.flush(PATIENCE_S) == 0
 
-    def member(self, topic: str = "") -> KafkaSource:
+    def member(self, topic: str = "", *, patience_s: float = 60.0) -> KafkaSource:
+        patience = {"session_timeout_s": min(patience_s, 10.0), "max_poll_interval_s": patience_s}
         return KafkaSource(
-            partial(open_consumer, consumer_config(self._kafka)),
+            partial(open_consumer, consumer_config(self._kafka.model_copy(update=patience))),
             topic or self._images,
             protocol=self._kafka.group_protocol,
             connect_deadline_s=PATIENCE_S,
             clock=time.monotonic,
         )
 
+    def crash(self, transactional_id: str, values: list[bytes]) -> None:
+        producer = open_producer(self._transactional(transactional_id), _ignore)
+        producer.init_transactions(PATIENCE_S)
+        producer.begin_transaction()
+        for value in values:
+            producer.produce(self.out, value, b"k")
+        assert producer.flush(PATIENCE_S) == 0
+
+    def give_up(self, member: Source) -> None:
+        """Nothing to do: time does it."""
+
+    def _transactional(self, transactional_id: str) -> dict[str, Any]:
+        mine = {"transactional_id": f"{self._kafka.group_id}-{transactional_id}"}
+        return producer_config(self._kafka.model_copy(update=mine))
+
     def producer(self, transactional_id: str) -> KafkaCommitter:
-        mine = self._kafka.model_copy(update={"transactional_id": f"{self._kafka.group_id}-{transactional_id}"})
         committer = KafkaCommitter(
-            partial(open_producer, producer_config(mine)),
+            partial(open_producer, self._transactional(transactional_id)),
             timeout_s=15.0,
             clock=time.monotonic,
             observe=lambda name, value, labels: self.observed.append((name, value, dict(labels))),
@@ -161,7 +195,11 @@ class Member:
         self.source = source
         self.records: list[Record] = []
         self._diary = diary
-        source.subscribe(on_revoke=lambda p: self._note("revoked", p), on_lost=lambda p: self._note("lost", p))
+        self.on_taken: Callable[[], None] = lambda: None
+        source.subscribe(
+            on_revoke=lambda partitions: self._take("revoked", partitions),
+            on_lost=lambda partitions: self._take("lost", partitions),
+        )
 
     def turn(self) -> None:
         """Poll once."""
@@ -172,6 +210,10 @@ class Member:
     def offsets(self) -> dict[Partition, int]:
         """Return what to commit for everything received."""
         return {record.partition: record.next_offset for record in self.records}
+
+    def _take(self, how: str, partitions: frozenset[Partition]) -> None:
+        self.on_taken()
+        self._note(how, partitions)
 
     def _note(self, what: str, partitions: Iterable[Partition]) -> None:
         self._diary += [(what, self.name, partition) for partition in partitions]

@@ -128,7 +128,8 @@ class FakeCluster:
             raise Fenced("crashed before the commit")
         if fate is Fate.ABORT:
             raise TransactionAborted("so decided")
-        if who.member not in self.group.members or who.generation != self.group.generation:
+        # Without offsets no group is asked, here as there.
+        if offsets and (who.member not in self.group.members or who.generation != self.group.generation):
             raise TransactionAborted(f"generation {who.generation} of {who.member} is over")
         for entry in written:
             entry.committed = True
@@ -147,7 +148,7 @@ class FakeSource:
 
     def __init__(self, cluster: FakeCluster, member: str) -> None:
         self._cluster = cluster
-        self._member = member
+        self.name = member
         self._generation = -1
         self._positions: dict[Partition, int] = {}
         self._paused = False
@@ -164,19 +165,19 @@ class FakeSource:
         """Return up to `limit` records, or take the next step of a rebalance and return none."""
         del timeout_s
         group = self._cluster.group
-        if group.members.get(self._member) is not self:
+        if group.members.get(self.name) is not self:
             self._give_up(self._on_lost)
             self._enter()
             return []
         if group.preparing:
-            if self._member not in group.joined:
+            if self.name not in group.joined:
                 self._give_up(self._on_revoke)
-                group.joined.add(self._member)
+                group.joined.add(self.name)
                 self._cluster.settle()
             return []
         if self._generation != group.generation:
             self._generation = group.generation
-            self._positions = {p: self._cluster.committed_offset(p) or 0 for p in group.shares[self._member]}
+            self._positions = {p: self._cluster.committed_offset(p) or 0 for p in group.shares[self.name]}
             return []
         return [] if self._paused else self._fetch(limit)
 
@@ -195,7 +196,7 @@ class FakeSource:
 
     def group_metadata(self) -> GroupMetadata:
         """Member and generation."""
-        return Membership(self._member, self._generation)
+        return Membership(self.name, self._generation)
 
     def lag(self) -> dict[Partition, int]:
         """Count the records after the committed offset, per partition of ours."""
@@ -204,13 +205,13 @@ class FakeSource:
 
     def close(self) -> None:
         """Leave the group; partitions that are still ours are revoked first."""
-        if self._cluster.group.members.get(self._member) is self:
+        if self._cluster.group.members.get(self.name) is self:
             self._give_up(self._on_revoke)
-            self._cluster.evict(self._member)
+            self._cluster.evict(self.name)
             self._cluster.settle()
 
     def _enter(self) -> None:
-        self._cluster.group.members[self._member] = self
+        self._cluster.group.members[self.name] = self
         self._cluster.rebalance()
 
     def _give_up(self, report: OnPartitions) -> None:
