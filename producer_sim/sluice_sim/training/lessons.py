@@ -6,13 +6,14 @@ patch says what covers it. The answers come with the scene; the layers that give
 """
 
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from sluice_sim.glyphs import FAMILIES, GLYPHS
@@ -80,36 +81,35 @@ def held_out_picture(seed: int, index: int, *, spoiled: bool = False) -> Pixels:
     return see(encode(image, rng.choice(("JPEG", "PNG", "WEBP"))))
 
 
-def cache(path: Path, picture: Callable[[int], Pixels], count: int) -> NDArray[np.uint8]:
-    """Draw `count` pictures on every core into a memory-mapped (count, 224, 224, 3) uint8 file, or find it."""
+def cache(path: Path, pictures: Callable[[], Iterable[Pixels]], count: int) -> NDArray[np.uint8]:
+    """Keep `count` pictures in a memory-mapped (count, 224, 224, 3) uint8 file; what is there is not drawn again."""
     if not path.exists():
         unfinished = path.with_suffix(".part")
         pixels = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=(count, EDGE, EDGE, 3))
-        with multiprocessing.get_context("spawn").Pool(initializer=_one_thread) as pool:
-            for index, one in enumerate(pool.imap(picture, range(count), chunksize=32)):
-                pixels[index] = one
+        for index, picture in enumerate(pictures()):
+            pixels[index] = picture
         unfinished.rename(path)
     found: NDArray[np.uint8] = np.load(path, mmap_mode="r")
     return found
 
 
-def _one_thread() -> None:
-    import torch  # noqa: PLC0415 - only the drawing processes call this
-
-    torch.set_num_threads(1)
-
-
 def drawn(folder: Path, seed: int, counts: tuple[int, int, int]) -> tuple[NDArray[np.uint8], ...]:
-    """Draw the training, held-out and spoiled held-out pictures, `counts` of each."""
-    pictures: dict[str, Callable[[int, int], Pixels]] = {
+    """Draw the training, held-out and spoiled held-out pictures on every core, `counts` of each."""
+    kinds: dict[str, Callable[[int, int], Pixels]] = {
         "train": train_picture,
         "held_out": held_out_picture,
         "spoiled": partial(held_out_picture, spoiled=True),
     }
-    return tuple(
-        cache(folder / f"{name}-{seed}-{count}.npy", partial(picture, seed), count)
-        for (name, picture), count in zip(pictures.items(), counts, strict=True)
-    )
+    # Spawned, not forked: a fork of a process that has used torch's threads may hang.
+    with multiprocessing.get_context("spawn").Pool(initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return tuple(
+            cache(
+                folder / f"{name}-{seed}-{count}.npy",
+                partial(pool.imap, partial(picture, seed), range(count), chunksize=32),
+                count,
+            )
+            for (name, picture), count in zip(kinds.items(), counts, strict=True)
+        )
 
 
 def answers(scene: Scene) -> list[int]:
