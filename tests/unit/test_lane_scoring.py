@@ -111,8 +111,8 @@ def test_batch_neighbours_and_precision_flip_no_answer(
     exact = load(Models(bundle=str(folder)))
     alone = [fingerprint(scored(exact, [picture])[0]) for picture in pictures]
     exact.close()
-    # The tiny random towers spread bfloat16 rounding wider than a trained one; the band must cover what is measured.
-    lane = load(Models(bundle=str(folder), precision=precision, lane_batch=7, guard_band=0.05))
+    # Random towers spread rounding wider than trained ones; a band must cover what is measured.
+    lane = load(Models(bundle=str(folder), precision=precision, lane_batch=7, guard_band=0.005))
     rng = np.random.default_rng(3)
     for _ in range(6):
         order = rng.permutation(PICTURES)
@@ -282,6 +282,25 @@ def test_a_policys_own_thresholds_have_a_band_too() -> None:
     assert band.near(margins_at(0.0988, column)).tolist() == [True]
     assert band.near(margins_at(0.07, column)).tolist() == [False]
     assert band.near(margins_at(0.0512, column + 1)).tolist() == [False]
+
+
+def test_the_lane_learns_from_the_policy_where_else_it_decides(folder: Path, pictures: list[Pixels]) -> None:
+    """The policy is told the checkpoint's thresholds; scores near its own answers are computed again too."""
+    told: dict[str, float] = {}
+    plain = load(Models(bundle=str(folder)))
+    index = next(n for n, scores in enumerate(scored(plain, pictures)) if not scores.guard_band_recheck)
+    cosine = scored(plain, [pictures[index]])[0].concepts[IDS.index("sd.c17")].cosine
+    plain.close()
+
+    def turning(checkpoint: Mapping[str, float]) -> Mapping[str, Sequence[float]]:
+        told.update(checkpoint)
+        return {"sd.c17": (cosine,)}
+
+    lane = load(Models(bundle=str(folder)), turning=turning)
+    assert scored(lane, [pictures[index]])[0].guard_band_recheck
+    lane.close()
+    assert list(told) == list(IDS)
+    assert told["sd.c17"] == 2.0
 
 
 # Numbers that are not finite

@@ -15,6 +15,11 @@ FLOAT32_BAND = 2e-5
 and narrow enough that next to nothing is computed twice."""
 
 
+BFLOAT16_WIDENS = 8
+"""The band is stated for float16; bfloat16 keeps 8 bits of a number's significand instead of 11. Measured on the
+starter bundle: largest difference of a cosine to float32 0.0004 with float16, 0.0032 with bfloat16."""
+
+
 class GuardBand:
     """Rows that must be computed again: those with a score within `width` of where a decision changes.
 

@@ -5,7 +5,8 @@ and that is the back-pressure. Nothing here decides what a hung device means: `c
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from threading import Condition, Thread
 
 from sluice.core.domain import Job, Scores
@@ -14,6 +15,8 @@ from sluice_schemas import ModelRef
 
 Answers = list[Scores | Rejection]
 Score = Callable[[Sequence[Job]], Answers]
+
+DIED = "the model lane died"
 
 BUGS = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 """What torch, a tokenizer or a plug-in raises when it cannot cope with an input."""
@@ -51,6 +54,7 @@ class Lane:
         self._timeout_s = timeout_s
         self._turn = Condition()
         self._waiting: tuple[Sequence[Job], Future[Answers]] | None = None
+        self._running: Future[Answers] | None = None
         self._closed = False
         # A daemon: a thread that hangs in a driver must not keep the process from leaving.
         self._thread = Thread(target=self._run, name="sluice-lane", daemon=True)
@@ -80,15 +84,22 @@ class Lane:
         return self.submit(jobs).result()
 
     def check(self) -> None:
-        """Raise DeviceLost when the thread died or a pass takes longer than the timeout. The loop asks every turn."""
+        """Raise DeviceLost when the thread died or a pass takes longer than the timeout. The loop asks every turn.
+
+        Every open future raises it too: the threads that wait for a hung device must be able to end.
+        """
         if not self._thread.is_alive():
-            raise DeviceLost("the model lane died")
+            raise DeviceLost(DIED)
         if self._pulse.silent_s > self._timeout_s:
-            raise DeviceLost(f"a model pass takes longer than models.lane_timeout_s ({self._timeout_s:g} s)")
+            hung = f"a model pass takes longer than models.lane_timeout_s ({self._timeout_s:g} s)"
+            self._abandon(hung)
+            raise DeviceLost(hung)
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Finish what was submitted and end the thread; give up waiting after the timeout."""
-        self._shut()
+        with self._turn:
+            self._closed = True
+            self._turn.notify_all()
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
@@ -96,27 +107,25 @@ class Lane:
             while (taken := self._take()) is not None and self._serve(*taken):
                 pass
         finally:
-            self._abandon()
+            self._abandon(DIED)
 
     def _take(self) -> tuple[Sequence[Job], Future[Answers]] | None:
         with self._turn:
             self._turn.wait_for(lambda: self._waiting is not None or self._closed)
             taken, self._waiting = self._waiting, None
+            self._running = None if taken is None else taken[1]
             self._turn.notify_all()
             return taken
 
     def _serve(self, jobs: Sequence[Job], future: Future[Answers]) -> bool:
-        """Answer one batch, whatever happens. False, or an exception nobody foresaw, ends the thread."""
-        if not future.set_running_or_notify_cancel():
-            return True
-        try:
-            future.set_result(self._scored(jobs))
-        except SluiceError as error:
-            future.set_exception(error)
-            return not isinstance(error, Fatal)
-        finally:
-            if not future.done():
-                future.set_exception(DeviceLost("the model lane died"))
+        """Answer one batch. False, or an exception nobody foresaw, ends the thread and so the process."""
+        # Done already: a pass that was given up as hung came back after all.
+        with suppress(InvalidStateError):
+            try:
+                future.set_result(self._scored(jobs))
+            except SluiceError as error:
+                future.set_exception(error)
+                return not isinstance(error, Fatal)
         return True
 
     def _scored(self, jobs: Sequence[Job]) -> Answers:
@@ -125,19 +134,17 @@ class Lane:
         finally:
             self._pulse.rest()
 
-    def _shut(self) -> None:
+    def _abandon(self, why: str) -> None:
+        """Close, and fail every open future, so that nobody waits for a device that does not answer."""
         with self._turn:
             self._closed = True
+            waiting, self._waiting = self._waiting, None
+            left = [self._running, waiting and waiting[1]]
             self._turn.notify_all()
-
-    def _abandon(self) -> None:
-        """Fail what still waits, so that nobody waits for a dead thread."""
-        with self._turn:
-            self._closed = True
-            left, self._waiting = self._waiting, None
-            self._turn.notify_all()
-        if left is not None and left[1].set_running_or_notify_cancel():
-            left[1].set_exception(DeviceLost("the model lane died"))
+        for future in left:
+            if future is not None:
+                with suppress(InvalidStateError):
+                    future.set_exception(DeviceLost(why))
 
 
 def isolating(score: Score, jobs: Sequence[Job]) -> Answers:

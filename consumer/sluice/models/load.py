@@ -9,15 +9,15 @@ import numpy as np
 import torch
 
 from sluice.core.domain import Pixels
-from sluice.core.errors import BadSettings, WeightsNotAttested
+from sluice.core.errors import BadSettings, DependencyDown, DeviceLost, WeightsNotAttested
 from sluice.core.seams import MetricName, Observe
 from sluice.models import aesthetic, bundle, plugin
 from sluice.models.clip import PromptEncoder, Tokenizer
-from sluice.models.guard import FLOAT32_BAND, GuardBand
+from sluice.models.guard import BFLOAT16_WIDENS, FLOAT32_BAND, GuardBand
 from sluice.models.lane import Lane, Pulse
 from sluice.models.layout import IMAGE_SIZE, part
 from sluice.models.safety import SafetyHead
-from sluice.models.scorer import Extras, Scorer, Text
+from sluice.models.scorer import Count, Extras, Scorer, Text
 from sluice.models.sight import Eyes, FixedShape, Look, Passes
 from sluice.models.towers import Attestation, VisionTower, attest, text_tower
 from sluice.settings import Models, Precision
@@ -62,28 +62,25 @@ def load(
     """Verify the weights, attest the towers, put everything on the device, look once, and start the lane.
 
     `turning` tells, from the checkpoint's thresholds by concept id, every cosine around which a policy decides.
-    Raises BadSettings, WeightsNotAttested.
+    Raises BadSettings, WeightsNotAttested, DeviceLost.
     """
     placed = place(models)
     extras = _extras(models, placed)
     pulse = Pulse(clock)
 
-    def count(name: Any, how_many: int) -> None:
+    def count(name: MetricName, how_many: int) -> None:
         observe(name, float(how_many), {})
 
-    exact = _eyes(placed, torch.float32)
-    fast = exact if placed.dtype == torch.float32 else _eyes(placed, placed.dtype)
-    rows = min(models.lane_batch, CPU_ROWS) if placed.device.type == "cpu" else models.lane_batch
-    scorer = Scorer(
-        look=Passes(fast, rows, beat=pulse.beat, on_split=lambda: count("lane.splits", 1)),
-        look_again=FixedShape(exact, FIXED_ROWS[placed.device.type], beat=pulse.beat),
-        band=GuardBand(_band(models, placed.dtype), turning(exact.head.threshold_by_id)),
-        text=_text(models, placed),
-        extras=extras,
-        count=count,
-    )
-    _warm(scorer)
+    try:
+        exact = _eyes(placed, torch.float32)
+        look, look_again = _looks(models, placed, exact, pulse, count)
+        text = _text(models, placed)
+        _warm(look, look_again)
+    except (torch.OutOfMemoryError, torch.AcceleratorError, DependencyDown) as error:
+        raise DeviceLost(f"the models do not load on {placed.device} ({type(error).__name__})") from error
     pulse.rest()
+    band = GuardBand(_band(models, placed.dtype), turning(exact.head.threshold_by_id))
+    scorer = Scorer(look, look_again, band, text, extras, count)
     return Lane(scorer, references(placed, extras), pulse, timeout_s=models.lane_timeout_s)
 
 
@@ -122,6 +119,16 @@ def references(placed: Placed, extras: Extras) -> tuple[ModelRef, ...]:
     return (*refs, *(model.ref for model in extras.plugins))
 
 
+def _looks(models: Models, placed: Placed, exact: Eyes, pulse: Pulse, count: Count) -> tuple[Look, Look]:
+    """Return the fast way to look, in as large passes as allowed, and the exact one, of fixed shape."""
+    fast = exact if placed.dtype == torch.float32 else _eyes(placed, placed.dtype)
+    rows = min(models.lane_batch, CPU_ROWS) if placed.device.type == "cpu" else models.lane_batch
+    return (
+        Passes(fast, rows, beat=pulse.beat, on_split=lambda: count("lane.splits", 1)),
+        FixedShape(exact, FIXED_ROWS[placed.device.type], beat=pulse.beat),
+    )
+
+
 def _eyes(placed: Placed, dtype: torch.dtype) -> Eyes:
     read, found, device = placed.bundle, placed.attestation, placed.device
     clip_tower = None
@@ -157,7 +164,9 @@ def _extras(models: Models, placed: Placed) -> Extras:
 
 
 def _band(models: Models, dtype: torch.dtype) -> float:
-    return min(models.guard_band, FLOAT32_BAND) if dtype == torch.float32 else models.guard_band
+    if dtype == torch.float32:
+        return min(models.guard_band, FLOAT32_BAND)
+    return models.guard_band * (BFLOAT16_WIDENS if dtype == torch.bfloat16 else 1)
 
 
 def _device(name: str) -> torch.device:
@@ -174,10 +183,10 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _warm(scorer: Scorer) -> None:
+def _warm(look: Look, look_again: Look) -> None:
     """Look at black once in both ways: kernels load now, and weights that give no finite numbers show now."""
     black: Pixels = np.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
-    looks: tuple[Look, Look] = (scorer.look, scorer.look_again)
     with torch.inference_mode():
-        if not looks[1](black).finite.all() or looks[0](black).embeddings.shape[0] != 1:
+        look(black)
+        if not look_again(black).finite.all():
             raise WeightsNotAttested("the bundle gives no finite numbers for a black picture, in float32 either")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sluice.core.domain import Job, Pixels, Score, Scores
 from sluice.core.errors import Rejection, Unscorable
+from sluice.core.seams import MetricName
 from sluice.models.aesthetic import Affine
 from sluice.models.clip import Ids, Prompt, PromptEncoder, Tokenizer, Vector, agreement
 from sluice.models.guard import GuardBand
@@ -18,7 +19,7 @@ from sluice.models.sight import Look, View
 from sluice_schemas import Clip
 
 Verdicts = list[Scores | Rejection]
-Count = Callable[[str, int], None]
+Count = Callable[[MetricName, int], None]
 
 
 @dataclass(frozen=True, slots=True)
