@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sluice.cli import config, dlq, models, policy, topics
+from sluice.cli.demo import demo
 from sluice.cli.doctor import doctor
 from sluice.cli.frame import EXIT_CODES, Invocation
 from sluice.cli.moderate import moderate
@@ -23,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.command()(demo)
 app.command()(moderate)
 app.command()(run)
 app.command()(doctor)
