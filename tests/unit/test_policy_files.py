@@ -142,3 +142,10 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(BadSettings, match="it is not UTF-8 text"):
         policies.read(tmp_path / "binary")
+
+
+def test_the_example_of_the_documentation_is_a_policy() -> None:
+    text = (Path(__file__).parents[2] / "docs/policy.md").read_text("utf-8")
+    example = policies.parse(text.partition("```yaml\n")[2].partition("```")[0], "docs/policy.md")
+    assert example.ref.id == "house"
+    assert example.overlays[0].match.age_tier == {"child", "teen", None}

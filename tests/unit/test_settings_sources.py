@@ -153,6 +153,17 @@ def test_a_secret_is_never_shown() -> None:
     assert SECRET not in str(list(loaded.rows()))
 
 
+def test_credentials_in_a_url_are_refused_and_not_shown() -> None:
+    assert refusal(written("s.yaml", f"registry: {{url: 'https://me:{SECRET}@example.com/x'}}")) == [
+        (
+            "registry.url = 'https://**********@example.com/x': must hold no credentials; use registry.username and"
+            " registry.password (from s.yaml:1)"
+        )
+    ]
+    loaded = sources.load(written("t.yaml", f"fetch: {{s3_endpoint: 'https://me:{SECRET}@example.com'}}"))
+    assert SECRET not in str(list(loaded.rows()))
+
+
 def test_a_file_or_folder_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal(Path("absent.yaml")) == [
         "absent.yaml: the settings file cannot be read: No such file or directory",

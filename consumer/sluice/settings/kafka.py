@@ -3,8 +3,9 @@
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from sluice.settings.section import MIB, Bytes, Count, Keyed, Seconds, Section
 
@@ -105,3 +106,10 @@ class Registry(Section):
         False,
         description="Register missing schemas at start. For development; in production they are registered by a release.",
     )
+
+    @field_validator("url")
+    @classmethod
+    def _no_credentials(cls, url: str) -> str:
+        if "@" in urlsplit(url).netloc:
+            raise ValueError("must hold no credentials; use registry.username and registry.password")
+        return url

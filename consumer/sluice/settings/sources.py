@@ -45,6 +45,7 @@ SERVICE_LINK = re.compile(r"SLUICE_(?!.*__)(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w
 DOTENV = Path(".env")
 DEFAULT = "default"
 MASK = "**********"
+_USERINFO = re.compile(r"//[^/@\s]+@")
 _SECRET_OPTION = re.compile(r"password|secret|token|jaas|key", re.IGNORECASE)
 
 Key = documents.Path
@@ -190,7 +191,8 @@ def _line(problem: Problem, origins: Mapping[Key, str]) -> str:
     leaf = next((leaf for leaf in LEAVES if problem.path[: len(leaf)] == leaf), None)
     if leaf:
         secret = LEAVES[leaf].annotation is SecretStr or get_origin(LEAVES[leaf].annotation) is dict
-        shown = Problem(problem.path, MASK, problem.text) if secret and problem.value else problem
+        value = problem.value and (MASK if secret else _masked(problem.value))
+        shown = Problem(problem.path, value, problem.text)
         return f"{shown} (from {origins[leaf]})"
     said = [where for key, where in origins.items() if key[: len(problem.path)] == problem.path and where != DEFAULT]
     return f"{problem} (from {', '.join(said)})" if said else str(problem)
@@ -221,6 +223,9 @@ def _nested(values: Mapping[Key, Any]) -> dict[str, Any]:
 
 
 def _masked(value: Any) -> Any:
+    """Return a value without what is secret in it: credentials in URLs, options that are named like secrets."""
+    if isinstance(value, str):
+        return _USERINFO.sub(f"//{MASK}@", value)
     if not isinstance(value, dict):
         return value
     return {name: MASK if _SECRET_OPTION.search(name) else item for name, item in value.items()}

@@ -1,0 +1,81 @@
+"""`sluice models`: what is listed, verified, attested and converted."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+from sluice.cli import app
+from sluice.cli.frame import Invocation
+from sluice.core.errors import BadSettings, WeightsNotAttested
+from tests.support.checkpoints import Shape, pin, write_bundle
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+
+
+def sluice(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments, obj=Invocation())
+
+
+def test_list_names_what_is_missing_and_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_MODELS__BUNDLE", str(write_bundle(Path("tiny"))))
+    rows = {row["bundle"]: row for row in json.loads(sluice("models", "list", "--json").stdout)}
+    assert rows.keys() == {"openai", "starter", "tiny"}
+    assert rows["openai"]["state"].endswith("run `sluice models fetch`")
+    assert (rows["tiny"]["state"], rows["tiny"]["configured"]) == ("here", "yes")
+    assert "sluice models fetch" in sluice("models", "list").stdout
+
+
+def test_verify_compares_every_file_with_its_pin() -> None:
+    folder = write_bundle(Path("tiny"))
+    pin(folder)
+    good = json.loads(sluice("models", "verify", "tiny", "--json").stdout)
+    assert good["ok"]
+    assert {file["pinned"] for file in good["files"]} == {True}
+    weights = folder / "clip/model.safetensors"
+    weights.write_bytes(weights.read_bytes() + b"x")
+    bad = sluice("models", "verify", "tiny")
+    assert bad.exit_code == 1
+    assert "pinned is" in bad.stdout
+
+
+def test_a_bundle_must_be_named_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(sluice("models", "verify").exception, BadSettings)
+    write_bundle(Path("tiny"))
+    monkeypatch.setenv("SLUICE_MODELS__BUNDLE", "tiny")
+    assert sluice("models", "verify").exit_code == 0
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_attest_says_whether_one_tower_serves_both(*, same: bool) -> None:
+    write_bundle(Path("tiny"), shape=Shape(same_tower=same))
+    found = json.loads(sluice("models", "attest", "tiny", "--json").stdout)
+    assert found["identical"] is same
+    assert (found["tower_digest"] == found["clip_tower_digest"]) is same
+
+
+def test_convert_writes_safetensors_beside_the_pickle() -> None:
+    pickle = Path("pytorch_model.bin")
+    torch.save({"w": torch.ones(2)}, pickle)
+    digest = hashlib.sha256(pickle.read_bytes()).hexdigest()
+    report = json.loads(sluice("models", "convert", str(pickle), "--sha256", digest, "--json").stdout)
+    assert (report["source_sha256"], report["target"], report["tensors"]) == (digest, "model.safetensors", 1)
+    assert Path("model.safetensors").is_file()
+    assert isinstance(sluice("models", "convert", str(pickle), "--sha256", "0" * 64).exception, WeightsNotAttested)
+
+
+def test_fetch_without_a_hub_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: str) -> str:
+        raise OSError
+
+    monkeypatch.setattr("sluice.models.hub._download", unreachable)
+    error = sluice("models", "fetch").exception
+    assert isinstance(error, WeightsNotAttested)
+    assert "connect this machine to the hub" in str(error)
