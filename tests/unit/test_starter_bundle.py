@@ -63,6 +63,20 @@ def test_its_published_grades_reach_the_marks(about: dict[str, Any]) -> None:
     assert grades["hazard_f1"] >= 0.97
 
 
+def test_the_model_card_shows_the_figures_of_the_bundle(about: dict[str, Any]) -> None:
+    card = (STARTER.parents[3] / "MODEL_CARD.md").read_text()
+    for key, label, places in (
+        ("top1_prompt_to_image", "right picture for a prompt, among 64", 3),
+        ("top1_image_to_prompt", "right prompt for a picture, among 64", 3),
+        ("auc", "AUC, matching against mismatching prompts", 4),
+        ("hazard_f1", "hazard F1", 4),
+        ("margin_safe_p99", "best margin: safe scenes, 99th percentile", 4),
+        ("margin_unsafe_p01", "best margin: unsafe scenes, 1st percentile", 4),
+    ):
+        figures = (f"{about['metrics'][pictures][key]:.{places}f}" for pictures in ("held_out", "spoiled"))
+        assert f"| {label} | {' | '.join(figures)} |" in card
+
+
 def test_it_reaches_the_marks_on_fresh_scenes(pixels: NDArray[np.uint8]) -> None:
     grades = grade(STARTER, [held_out_scene(FRESH_SEED, i) for i in range(COUNT)], pixels)
     assert grades["top1_prompt_to_image"] >= 0.90
