@@ -187,6 +187,7 @@ def test_an_error_callback_from_before_a_transaction_is_no_doubt_about_it(bench:
     bench.commit()
     bench.script.plan("serve", lambda: bench.on_error(DOWN))
     bench.commit()
+    assert not bench.script.steps["serve"], "what librdkafka had to say was asked for first"
     assert bench.recycled == []
 
 

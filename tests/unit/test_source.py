@@ -144,6 +144,14 @@ def test_a_partition_that_comes_back_within_one_poll_is_paused_until_that_poll_i
     assert consumer.calls[-1] == ("resume", (0,))
 
 
+def test_a_partition_that_came_back_is_read_in_the_polls_after(bench: Bench) -> None:
+    bench.assign(0)
+    bench.consumer.incoming.extend([bench.consumer.revoked(0), bench.consumer.assigned(0)])
+    bench.poll()
+    bench.consumer.incoming.append(Received(0, 5))
+    assert bench.poll() == [(0, 5)]
+
+
 def test_header_names_that_are_not_text_cost_the_headers_not_the_record(bench: Bench) -> None:
     broken = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
     bench.consumer.incoming.append(Received(0, 0, headers=broken))
