@@ -75,6 +75,11 @@ def test_a_transparent_colour_shows_what_is_below() -> None:
     assert shown(data)[1] == [GREEN, RED, GREEN]
 
 
+def test_a_control_counts_for_one_frame_only() -> None:
+    data = canvas(part([[0, 0, 0]] * 2, lead=control(transparent=1)), part([[1, 1, 1]]))
+    assert shown(data)[1] == [GREEN] * 3
+
+
 def test_a_frame_beyond_its_canvas_is_refused() -> None:
     assert reason(canvas(part([[0]], (3, 0)))) == "corrupt"
 

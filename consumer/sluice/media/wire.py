@@ -27,6 +27,7 @@ _REPLY = struct.Struct("<4sBIIHH")  # magic, kind, bytes of JSON, tiles, thumbna
 _ASK, _TELL = b"SLQ1", b"SLA1"
 _PICTURE, _UNREADABLE = 0, 1
 _MAX_META_BYTES = 4096
+_MAX_SIZE = (1 << 31) - 1  # what an event's `int` holds
 _MEASURES = ("blur", "noise_sigma", "clipped_dark", "clipped_light", "flat")
 
 
@@ -57,8 +58,8 @@ def send_picture(channel: socket.socket, picture: Picture) -> None:
     meta = {
         "mime": picture.mime,
         "size": [picture.width, picture.height, picture.frames],
-        "coverage": picture.coverage,
-        "technical": asdict(picture.technical),
+        "coverage": float(picture.coverage),
+        "technical": {name: float(value) for name, value in asdict(picture.technical).items()},
     }
     thumbnail = picture.thumbnail
     rows, columns = thumbnail.shape[:2] if thumbnail is not None else (0, 0)
@@ -122,15 +123,15 @@ def _refusal(meta: object) -> Unreadable:
 
 
 def _natural(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MAX_SIZE:
         raise ValueError
     return value
 
 
 def _measure(value: object) -> float:
-    if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+    if not isinstance(value, float) or not math.isfinite(value) or value < 0:
         raise ValueError
-    return float(value)
+    return value
 
 
 def _parsed(text: bytearray) -> dict[str, object]:
