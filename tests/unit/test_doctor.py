@@ -71,6 +71,14 @@ def test_a_policy_that_asks_a_model_nobody_loads_fails(tmp_path: Path) -> None:
     assert (found.state, found.fix) == ("fail", "SLUICE_MODELS__PLUGINS=nudenet")
 
 
+def test_a_plug_in_that_cannot_be_loaded_fails_and_counts_as_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text("id: a\nversion: 1\nopinions: [{model: absent, label: X, at_least: 0.5, action: BLOCK}]\n")
+    found = rows(Settings(policy=Policy(file=file), models=Models(plugins=("absent",))))
+    assert "opinions" not in found
+    assert found["plug-in absent"].state == "fail"
+
+
 def test_a_policy_that_cannot_be_used_fails_with_its_line(tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text("id: a\nversion: one\n")
