@@ -86,50 +86,24 @@ def consumer(settings: Settings) -> Iterator[Loop]:
 
     Raises Fatal errors: BadSettings, WeightsNotAttested, BrokerLost.
     """
-    kafka, batching = settings.kafka, settings.batching
-    worker, meter = transactional_id(kafka), Meter()
+    batching, meter = settings.batching, Meter()
     with ExitStack() as stack:
-        codec = Codec(
-            framing_of(settings.registry, settings.topics),
-            settings.topics,
-            f"/sluice/{kafka.group_id}",
-            settings.media.max_event_bytes,
-        )
-        judge = stack.enter_context(judging(settings, worker=worker, observe=meter))
+        codec = _codec(settings)
+        judge = stack.enter_context(judging(settings, worker=transactional_id(settings.kafka), observe=meter))
         fetcher = stack.enter_context(Fetcher(settings.fetch, settings.media))
         threads = stack.enter_context(ThreadPoolExecutor(batching.max_flights, thread_name_prefix="batch"))
-        steps = Steps(
-            decode=codec.decode,
-            fetch=fetcher.submit,
-            picture=judge.decoders.submit,
-            score=judge.lane.submit,
-            judge=judge.policy.judge,
-            encode=codec.encode,
-        )
-        pipeline = Pipeline(steps, judge.clerk, CLOCKS, threads, meter)
-        source = KafkaSource(
-            partial(open_consumer, consumer_config(kafka)),
-            settings.topics.images,
-            protocol=kafka.group_protocol,
-            connect_deadline_s=kafka.connect_deadline_s,
-            clock=time.monotonic,
-        )
-        # Leaving the group comes last to the outside world: the next owner starts once our last transaction is over.
+        road = Pipeline(_steps(codec, fetcher, judge), judge.clerk, CLOCKS, threads, meter)
+        source = _source(settings)
+        # The group is left last: whoever owns our partitions next starts after our last transaction.
         stack.callback(source.close)
-        committer = KafkaCommitter(
-            partial(open_producer, producer_config(kafka)),
-            timeout_s=kafka.transaction_timeout_s,
-            clock=time.monotonic,
-            observe=meter,
-        )
+        committer = _committer(settings, meter)
         stack.callback(committer.close)
-        committer.open(kafka.connect_deadline_s)
+        committer.open(settings.kafka.connect_deadline_s)
         stack.enter_context(Ready(settings.telemetry.ready_file))
-        log.info("ready", bundle=settings.models.bundle, policy=judge.policy.ref.id, worker=worker)
         yield Loop(
             source,
             committer,
-            pipeline.launch,
+            road.launch,
             Batcher(max_records=batching.max_records, max_bytes=batching.max_bytes, max_age_s=batching.max_age_s),
             Fuse(settings.fuse.max_share, settings.fuse.window, settings.fuse.max_run),
             Pace(batching.max_flights, batching.drain_timeout_s, batching.retry_pause_s),
@@ -138,6 +112,51 @@ def consumer(settings: Settings) -> Iterator[Loop]:
             observe=meter,
             each_turn=_each_turn(settings, meter, judge.lane),
         )
+
+
+def run(settings: Settings, stopping: Callable[[], bool]) -> None:
+    """Consume until `stopping` says so, then drain. Raises Fatal errors as they come."""
+    telemetry, worker = settings.telemetry, transactional_id(settings.kafka)
+    logs.configure(telemetry.log_level, telemetry.log_format)
+    if telemetry.otlp:
+        export.configure(version("sluice"), worker)
+    with consumer(settings) as loop:
+        log.info("ready", bundle=settings.models.bundle, worker=worker)
+        loop.run(stopping)
+        log.info("drained", left=len(loop.flights))
+
+
+def _codec(settings: Settings) -> Codec:
+    framing = framing_of(settings.registry, settings.topics)
+    return Codec(framing, settings.topics, f"/sluice/{settings.kafka.group_id}", settings.media.max_event_bytes)
+
+
+def _steps(codec: Codec, fetcher: Fetcher, judge: Judging) -> Steps:
+    return Steps(
+        decode=codec.decode,
+        fetch=fetcher.submit,
+        picture=judge.decoders.submit,
+        score=judge.lane.submit,
+        judge=judge.policy.judge,
+        encode=codec.encode,
+    )
+
+
+def _source(settings: Settings) -> KafkaSource:
+    kafka = settings.kafka
+    return KafkaSource(
+        partial(open_consumer, consumer_config(kafka)),
+        settings.topics.images,
+        protocol=kafka.group_protocol,
+        connect_deadline_s=kafka.connect_deadline_s,
+        clock=time.monotonic,
+    )
+
+
+def _committer(settings: Settings, observe: Observe) -> KafkaCommitter:
+    kafka = settings.kafka
+    connect = partial(open_producer, producer_config(kafka))
+    return KafkaCommitter(connect, timeout_s=kafka.transaction_timeout_s, clock=time.monotonic, observe=observe)
 
 
 def _each_turn(settings: Settings, meter: Meter, lane: Lane) -> Callable[[], None]:
@@ -159,14 +178,3 @@ def _refuse_missing_opinions(policy: Policy, lane: Lane) -> None:
             raise BadSettings(
                 f"policy {policy.ref.id} asks {model} for an opinion ({label}); add it to SLUICE_MODELS__PLUGINS"
             )
-
-
-def run(settings: Settings, stopping: Callable[[], bool]) -> None:
-    """Consume until `stopping` says so, then drain. Raises Fatal errors as they come."""
-    telemetry = settings.telemetry
-    logs.configure(telemetry.log_level, telemetry.log_format)
-    if telemetry.otlp:
-        export.configure(version("sluice"), transactional_id(settings.kafka))
-    with consumer(settings) as loop:
-        loop.run(stopping)
-        log.info("drained", left=len(loop.flights))
