@@ -156,6 +156,29 @@ def test_a_missing_concept_or_opinion_is_indeterminate() -> None:
     assert decide(LENIENT, replace(found, concepts=())).status is Status.ALLOW
 
 
+@pytest.mark.parametrize(
+    ("rules", "missing", "status"),
+    [
+        (replace(LENIENT, concepts={"sd.c01": ConceptRule(Status.REVIEW)}), "sd.c01", Status.INDETERMINATE),
+        (replace(LENIENT, concepts={"sd.c01": ConceptRule(Status.REVIEW)}), "sd.c02", Status.ALLOW),
+        (replace(LENIENT, concepts={"sd.s01": ConceptRule(Status.REVIEW)}), "sd.s01", Status.INDETERMINATE),
+        (Rules(concepts={"sd.c01": ConceptRule(Status.ALLOW)}), "sd.c01", Status.ALLOW),
+        (Rules(concepts={"sd.c01": ConceptRule(Status.ALLOW)}), "sd.c02", Status.INDETERMINATE),
+        (Rules(), "sd.s01", Status.ALLOW),
+    ],
+)
+def test_only_a_concept_that_could_restrict_is_missed(rules: Rules, missing: str, status: Status) -> None:
+    found = scores()
+    rest = tuple(each for each in found.concepts if each.id != missing)
+    assert decide(rules, replace(found, concepts=rest)).status is status
+
+
+def test_infinities_that_cancel_are_not_finite() -> None:
+    odd = replace(concept("sd.c01", -0.1), cosine=float("inf"), threshold=float("-inf"))
+    found = scores()
+    assert decide(Rules(), replace(found, concepts=(odd, *found.concepts))).status is Status.INDETERMINATE
+
+
 @given(
     margins=st.lists(margins_, min_size=20, max_size=20),
     coverage=st.floats(0, 1),

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from itertools import chain
 
 from sluice.core.domain import Decision, Picture, Scores
@@ -49,6 +50,9 @@ class ConceptRule:
     def turning_cosine(self, checkpoint: float, strength: float) -> float:
         """Return the cosine, adjustment aside, around which this rule's answer turns."""
         return (checkpoint if self.threshold is None else self.threshold) - self.offset - strength
+
+
+_PLAIN = ConceptRule()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ class Rules:
 
     def concept_rule(self, concept_id: str) -> ConceptRule | None:
         """Return the rule of a concept; None for special care nobody named."""
-        return self.concepts.get(concept_id) or (None if concept_id in SPECIAL_CARE else ConceptRule())
+        return self.concepts.get(concept_id) or (None if concept_id in SPECIAL_CARE else _PLAIN)
 
     def complete(self, scores: Scores) -> bool:
         """Whether every score is there that some rule could act on."""
@@ -109,16 +113,21 @@ class Rules:
         opinions = {(score.model, score.label) for score in scores.opinions}
         return self.needed_concepts() <= there and all((o.model, o.label) in opinions for o in self.opinions)
 
-    def needed_concepts(self) -> set[str]:
+    def needed_concepts(self) -> frozenset[str]:
         """Return the concepts whose firing restricts."""
-        rules = {concept_id: self.concept_rule(concept_id) for concept_id in (*CONCEPTS, *self.concepts)}
-        return {key for key, rule in rules.items() if rule and (rule.action or self.any_concept) is not Status.ALLOW}
+        return _needed(self.any_concept, tuple(self.concepts.items()))
 
     def restricts(self) -> bool:
         """Whether anything at all could fire with another action than ALLOW."""
         actions = chain([self.reference], (rule.action for rule in self.opinions))
         coverage = self.coverage.action if self.coverage else Status.ALLOW
         return bool(self.needed_concepts()) or any(action is not Status.ALLOW for action in (*actions, coverage))
+
+
+@lru_cache(maxsize=256)  # asked for every picture, and the same few answers
+def _needed(any_concept: Status, rules: tuple[tuple[str, ConceptRule], ...]) -> frozenset[str]:
+    unlisted = set(CONCEPTS) - {key for key, _ in rules} if any_concept is not Status.ALLOW else set()
+    return frozenset(unlisted | {key for key, rule in rules if (rule.action or any_concept) is not Status.ALLOW})
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +244,7 @@ def _finite(scores: Scores, coverage: float) -> bool:
         [coverage, *(score.value for score in scores.opinions)],
         *((c.cosine, c.threshold, c.adjustment, c.margin) for c in scores.concepts),
     )
-    return all(math.isfinite(number) for number in numbers)
+    return math.isfinite(sum(numbers))  # one that is not finite makes the sum so; one call instead of a hundred
 
 
 def _sorted(names: frozenset[str | None]) -> list[str | None]:
