@@ -227,6 +227,15 @@ def test_keys_and_headers_arrive_as_they_were_sent(bus: Bus) -> None:
     assert (record.key, record.value, record.headers) == (b"0", b"0", headers)
 
 
+def test_records_without_bytes_arrive_like_any_other(bus: Bus) -> None:
+    bus.publish_value(None)
+    bus.publish_value(b"")
+    bus.publish(4)
+    member = joined(bus, 6)
+    values = [record.value for record in member.records if record.value in {None, b""}]
+    assert set(values) == {None, b""}
+
+
 def test_no_more_records_than_asked_for_arrive_at_once(bus: Bus) -> None:
     bus.publish(30)
     source = bus.member()

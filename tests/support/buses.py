@@ -47,6 +47,9 @@ class Bus(Protocol):
     def publish(self, count: int, headers: Headers = ()) -> None:
         """Append records with values b"0", b"1", ... and keys that spread over all partitions."""
 
+    def publish_value(self, value: bytes | None) -> None:
+        """Append one record with this value."""
+
     def member(self, *, patience_s: float = 60.0) -> Source:
         """Make a member that the group gives up when it does not poll for so long."""
 
@@ -80,6 +83,9 @@ class FakeBus:
     def publish(self, count: int, headers: Headers = ()) -> None:
         for number in itertools.islice(self._values, count):
             self._cluster.append(b"%d" % number, b"%d" % number, headers)
+
+    def publish_value(self, value: bytes | None) -> None:
+        self._cluster.append(b"k", value)
 
     def member(self, *, patience_s: float = 60.0) -> Source:
         del patience_s
@@ -134,6 +140,10 @@ class KafkaBus:
         for number in itertools.islice(self._values, count):
             value = b"%d" % number
             self._input.produce(self._images, value, value, partition=number % PARTITIONS, headers=pairs)
+        assert self._input.flush(PATIENCE_S) == 0
+
+    def publish_value(self, value: bytes | None) -> None:
+        self._input.produce(self._images, value, b"k")
         assert self._input.flush(PATIENCE_S) == 0
 
     def member(self, topic: str = "", *, patience_s: float = 60.0) -> KafkaSource:

@@ -8,7 +8,6 @@ doubt recycles the producer: the InitProducerId of its successor fences whatever
 """
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -16,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
 from sluice.bus.client import OnError, error_of
+from sluice.bus.owner import Owner
 from sluice.core.deadline import Deadline
 from sluice.core.domain import GroupMetadata, Message, Offsets
 from sluice.core.errors import BrokerLost, Fatal, Fenced, TransactionAborted
@@ -48,7 +48,7 @@ class KafkaCommitter:
     """Satisfies `seams.Committer`; `connect` makes a Producer and tells it whom to report errors to."""
 
     def __init__(self, connect: Connect, *, timeout_s: float, clock: Callable[[], float], observe: Observe) -> None:
-        self._owner = threading.get_ident()
+        self._owner = Owner("producer")
         self._connect = connect
         self._timeout_s = timeout_s
         self._clock = clock
@@ -62,7 +62,7 @@ class KafkaCommitter:
 
         Raises BrokerLost after `connect_deadline_s`, Fatal when the brokers refuse us.
         """
-        self._mine()
+        self._owner.check()
         deadline = Deadline.after(connect_deadline_s, self._clock)
         while not self._producer:
             try:
@@ -81,7 +81,7 @@ class KafkaCommitter:
         Raises TransactionAborted (nothing happened, call again), Fenced (leave) or Fatal (a message is refused for
         good; the topic is named).
         """
-        self._mine()
+        self._owner.check()
         producer = self._producer or self._open(Deadline.after(self._timeout_s, self._clock))
         deadline = Deadline.after(self._timeout_s, self._clock)
         producer.poll(0)  # errors from before this transaction are no doubt about it
@@ -103,23 +103,18 @@ class KafkaCommitter:
         self._recycle_if_in_doubt()
 
     def close(self) -> None:
-        """Release the producer; no transaction is open between two calls."""
-        self._mine()
-        self._let_go()
-
-    def _mine(self) -> None:
-        if threading.get_ident() != self._owner:
-            raise RuntimeError("the producer is used by a thread that does not own it")
+        """Destroy the producer with its last reference; its own way to close tries to abort, waits, and may warn."""
+        self._owner.check()
+        if self._producer:
+            self._producer.purge()
+        self._producer = None
 
     def _open(self, deadline: Deadline) -> Producer:
         producer = self._connect(self._on_error)
         try:
             producer.init_transactions(deadline.remaining_s)
         except KafkaException as exception:
-            error = error_of(exception)
-            if error.fatal() or not error.retriable():
-                raise Fatal(f"kafka: {error.str()} (kafka.transactional_id)") from None
-            raise TransactionAborted(f"no transaction coordinator: {error.str()}") from None
+            raise _not_opened(error_of(exception)) from None
         self._producer = producer
         return producer
 
@@ -183,25 +178,14 @@ class KafkaCommitter:
                 raise Fenced(f"the outcome of a transaction stays unknown: {error.str()}") from None
             self._doubts.append("abort_failed")
         self._recycle_if_in_doubt()
-        for topic, error in self._undelivered[:1]:
-            if error.code() in _REFUSED_FOR_GOOD:
-                raise Fatal(f"topic {topic} refuses a message: {error.str()}; {_REFUSED_FOR_GOOD[error.code()]}")
-        if not (cause.txn_requires_abort() or cause.retriable() or cause.code() in _PASSING):
-            raise Fatal(f"kafka: {cause.str()}")
-        raise TransactionAborted(cause.str())
+        raise _next_step(cause, self._undelivered)
 
     def _recycle_if_in_doubt(self) -> None:
         """Let go of a producer in doubt; the next commit makes a new one, which fences this one's epoch."""
         if self._doubts:
-            self._let_go()
+            self.close()
             self._observe("producer.recycled", 1, {"reason": self._doubts[0]})
             _logger.warning("kafka: producer recycled (%s)", self._doubts[0])
-
-    def _let_go(self) -> None:
-        """Destroy the producer with its last reference. Its close() would try to abort, wait, and warn on failure."""
-        if self._producer:
-            self._producer.purge()
-        self._producer = None
 
     def _on_error(self, error: KafkaError) -> None:
         self._doubts.append("error_callback")
@@ -216,3 +200,20 @@ def _refuse_if_over(error: KafkaError) -> None:
     """Raise Fenced for what librdkafka calls fatal: nothing can be done with this producer any more."""
     if error.fatal() or error.code() in _FENCED:
         raise Fenced(f"kafka: {error.str()}")
+
+
+def _not_opened(error: KafkaError) -> TransactionAborted | Fatal:
+    """Return what a failed init_transactions means: try again later, or leave."""
+    if error.fatal() or not error.retriable():
+        return Fatal(f"kafka: {error.str()} (kafka.transactional_id)")
+    return TransactionAborted(f"no transaction coordinator: {error.str()}")
+
+
+def _next_step(cause: KafkaError, undelivered: Sequence[tuple[str, KafkaError]]) -> TransactionAborted | Fatal:
+    """Return what an aborted transaction means: try again, or leave because trying again cannot help."""
+    for topic, error in undelivered[:1]:
+        if error.code() in _REFUSED_FOR_GOOD:
+            return Fatal(f"topic {topic} refuses a message: {error.str()}; {_REFUSED_FOR_GOOD[error.code()]}")
+    if cause.txn_requires_abort() or cause.retriable() or cause.code() in _PASSING:
+        return TransactionAborted(cause.str())
+    return Fatal(f"kafka: {cause.str()}")

@@ -5,7 +5,6 @@ rebalance is under way. All callbacks run inside `poll` and `close`, on the one 
 """
 
 import logging
-import threading
 from collections.abc import Callable, Collection, Iterable
 from typing import Literal, cast
 
@@ -13,6 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
 from sluice.bus.client import OnError, error_of
+from sluice.bus.owner import Owner
 from sluice.bus.reachable import Reachable
 from sluice.core.domain import GroupMetadata, Headers, Partition, Record
 from sluice.core.errors import BadSettings, Fatal
@@ -37,7 +37,7 @@ class KafkaSource:
         connect_deadline_s: float,
         clock: Callable[[], float],
     ) -> None:
-        self._owner = threading.get_ident()
+        self._owner = Owner("consumer")
         self._reachable = Reachable(topic, connect_deadline_s, clock)
         self._consumer = connect(self._reachable.on_error)
         self._topic = topic
@@ -51,7 +51,7 @@ class KafkaSource:
 
     def subscribe(self, *, on_revoke: OnPartitions, on_lost: OnPartitions) -> None:
         """Join the group."""
-        self._mine()
+        self._owner.check()
         self._on_revoke = on_revoke
         self._on_lost = on_lost
         self._consumer.subscribe([self._topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
@@ -61,7 +61,7 @@ class KafkaSource:
 
         Raises BrokerLost when no broker answered within the deadline, BadSettings when the topic is not there.
         """
-        self._mine()
+        self._owner.check()
         self._reachable.check(self._consumer)
         self._taken.clear()
         try:
@@ -82,14 +82,14 @@ class KafkaSource:
 
     def pause(self) -> None:
         """Stop fetching from every assigned partition, those assigned later included; polling goes on."""
-        self._mine()
+        self._owner.check()
         if not self._paused:
             self._paused = True
             self._consumer.pause(_handles(self._assigned))
 
     def resume(self) -> None:
         """Fetch again."""
-        self._mine()
+        self._owner.check()
         if self._paused:
             self._paused = False
             self._consumer.resume(_handles(self._assigned))
@@ -101,7 +101,7 @@ class KafkaSource:
 
     def group_metadata(self) -> GroupMetadata:
         """Fresh group metadata; every transaction needs its own (KIP-447)."""
-        self._mine()
+        self._owner.check()
         return self._consumer.consumer_group_metadata()
 
     def lag(self) -> dict[Partition, int]:
@@ -109,7 +109,7 @@ class KafkaSource:
 
         End offsets are those the last fetch reported; a partition never fetched from is left out.
         """
-        self._mine()
+        self._owner.check()
         try:
             committed = self._consumer.committed(_handles(self._assigned), timeout=LAG_TIMEOUT_S)
         except KafkaException:
@@ -123,12 +123,8 @@ class KafkaSource:
 
     def close(self) -> None:
         """Leave the group; `on_revoke` runs for what is still ours."""
-        self._mine()
+        self._owner.check()
         self._consumer.close()
-
-    def _mine(self) -> None:
-        if threading.get_ident() != self._owner:
-            raise RuntimeError("the consumer is used by a thread that does not own it")
 
     def _assign(self, consumer: Consumer, handles: list[TopicPartition]) -> None:
         self._reachable.seen()
