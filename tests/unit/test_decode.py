@@ -99,6 +99,17 @@ def test_white_writing_on_nothing_shows_only_on_black() -> None:
     assert np.ptp(black) == 255
 
 
+@pytest.mark.parametrize("height", [511, 512, 513, 1300])
+def test_large_pictures_are_composed_without_a_seam(height: int) -> None:
+    alpha = Image.linear_gradient("L").resize((7, height))
+    image = Image.fromarray(scene(height, 7))
+    whole = Image.new("RGB", image.size, "white")
+    whole.paste(image, mask=alpha)
+    image.putalpha(alpha)
+    ((white, _),) = views(encode(image))
+    assert np.array_equal(white, np.asarray(whole))
+
+
 @pytest.mark.parametrize("fmt", ["PNG", "WEBP"])
 def test_an_opaque_alpha_channel_gives_one_view(fmt: str) -> None:
     assert len(views(encode(solid((1, 2, 3, 255), mode="RGBA"), fmt, lossless=True))[0]) == 1

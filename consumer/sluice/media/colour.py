@@ -15,6 +15,7 @@ _WITHOUT_ALPHA = {"LA": "L", "PA": "RGB", "P": "RGB", "RGBA": "RGB", "1": "L", "
 _SCREEN_GAMMA = 1 / 2.2
 _GAMMA_SLACK = 0.05  # libpng's own threshold for "the same gamma" (PNG_GAMMA_THRESHOLD_FIXED)
 _OPAQUE = 255
+_BAND = 512
 
 
 def views(image: Image.Image, png: Png | None) -> tuple[Pixels, ...]:
@@ -33,11 +34,18 @@ def views(image: Image.Image, png: Png | None) -> tuple[Pixels, ...]:
 
 
 def _on(look: Image.Image, alpha: Image.Image | None, page: str) -> Pixels:
-    if alpha is None:
-        return np.array(look)
-    canvas = Image.new("RGB", look.size, page)
-    canvas.paste(look, mask=alpha)
-    return np.array(canvas)
+    """Put a look on a page, band by band: the largest picture would not fit a decoder's memory several times over."""
+    width, height = look.size
+    pixels = np.empty((height, width, 3), dtype=np.uint8)
+    for top in range(0, height, _BAND):
+        box = (0, top, width, min(height, top + _BAND))
+        band = look.crop(box)
+        if alpha is not None:
+            canvas = Image.new("RGB", band.size, page)
+            canvas.paste(band, mask=alpha.crop(box))
+            band = canvas
+        pixels[box[1] : box[3]] = np.asarray(band)
+    return pixels
 
 
 def _alpha(image: Image.Image, png: Png | None) -> Image.Image | None:
