@@ -137,6 +137,16 @@ def test_each_failure_is_an_indeterminate_verdict_and_a_dead_letter(value: bytes
     assert bad.dead_letter.verdict_id == bad.verdict.verdict_id
 
 
+def test_a_policy_that_cannot_decide_leads_to_a_dead_letter_and_no_quality_event() -> None:
+    def undecided(scores: Scores, event: ImageGenerated, seen: Picture) -> Decision:
+        del scores, event, seen
+        return Decision(Status.INDETERMINATE, ("score_missing",))
+
+    [outcome] = pipeline(dataclasses.replace(STEPS, judge=undecided)).outcomes(batch(b"good"))
+    assert isinstance(outcome, Rejected)
+    assert outcome.verdict.indeterminate_reason == "score_missing"
+
+
 def test_a_record_whose_id_cannot_be_read_is_named_by_its_place() -> None:
     [outcome] = pipeline().outcomes(batch(b"garbage"))
     assert outcome.verdict.image_id == "unreadable:images/3/0"
@@ -151,7 +161,7 @@ def test_a_dependency_that_is_down_fails_the_batch_and_not_its_records() -> None
     def down(image: Image) -> Future[bytes]:
         return done(DependencyDown("store")) if image.bytes == b"far" else fetch(image)
 
-    steps = Steps(decode=decode, fetch=down, picture=picture, score=score, judge=judge, encode=encode)
+    steps = dataclasses.replace(STEPS, fetch=down)
     with pytest.raises(DependencyDown):
         pipeline(steps).launch(batch(b"good", b"far")).result()
 

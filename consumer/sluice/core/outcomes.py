@@ -61,7 +61,6 @@ class Clerk:
             request_id=event.request_id,
             status=decision.status,
             reasons=decision.reasons,
-            indeterminate_reason=decision.reasons[0] if decision.status is Status.INDETERMINATE else None,
             concepts=scores.concepts,
             reference_has_nsfw=scores.reference_has_nsfw,
             opinions=tuple(Opinion(o.model, o.label, o.value) for o in scores.opinions),

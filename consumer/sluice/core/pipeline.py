@@ -13,7 +13,7 @@ from sluice.core.errors import DependencyDown, Fatal, Rejection, Unscorable
 from sluice.core.outcomes import Clerk, Subject
 from sluice.core.seams import Lane, Observe
 from sluice.core.spans import process_span
-from sluice_schemas import Image, ImageGenerated, Timings
+from sluice_schemas import Image, ImageGenerated, Status, Timings
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,8 @@ class Pipeline:
         if not (event and job and scores):
             raise Unscorable("not_scored")
         decision = self.steps.judge(scores, event, job.picture)
+        if decision.status is Status.INDETERMINATE:
+            raise Unscorable(decision.reasons[0])
         judged = self.clerk.judged(Subject(passage.record, event, job, timings), scores, decision, self.clocks.now())
         passage.outcome = replace(judged, messages=self.steps.encode(judged))
 
