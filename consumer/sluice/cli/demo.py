@@ -17,6 +17,7 @@ from sluice.cli.frame import FOUND, INTERRUPTED, console, say, tell
 from sluice.core.errors import BadSettings
 
 if TYPE_CHECKING:
+    from sluice.demo.plan import Plan
     from sluice.demo.run import Ending
     from sluice.demo.snapshot import Snapshot
 
@@ -27,7 +28,7 @@ def demo(
     *,
     events: Annotated[int, typer.Option(min=1, help="How many images, 2 % of them broken or hostile.")] = 2000,
     seed: Annotated[int, typer.Option(help="The same seed sends the same events.")] = 1,
-    rate: Annotated[float, typer.Option(min=0, help="Events a second; 0 for as fast as they can be sent.")] = 0.0,
+    rate: Annotated[float, typer.Option(min=0, help="Events a second; 0 for as fast as they can be sent.")] = 25.0,
     workers: Annotated[int, typer.Option(min=1, max=6, help="Consumers; they share the partitions.")] = 1,
     kills: Annotated[int, typer.Option(min=0, max=5, help="How often a consumer is killed on the way (kill -9).")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the report there.")] = None,
@@ -53,7 +54,7 @@ def demo(
         except KeyboardInterrupt:
             say("interrupted; everything is stopped")
             raise typer.Exit(INTERRUPTED) from None
-    _report(ending, json_file)
+    _report(plan, ending, json_file)
     if not ending.well:
         raise typer.Exit(FOUND)
 
@@ -102,12 +103,12 @@ def _now_and_then(tell: "Callable[[Snapshot], None]") -> "Callable[[Snapshot], N
     return show
 
 
-def _report(ending: "Ending", json_file: Path | None) -> None:
+def _report(plan: "Plan", ending: "Ending", json_file: Path | None) -> None:
     from sluice.demo.view import closing
 
     for note in ending.notes:
         say(note)
-    console().print(closing(ending.report))
+    console().print(closing(ending.report, plan))
     if not ending.complete:
         say("not everything was answered in time")
     if json_file:

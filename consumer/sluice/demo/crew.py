@@ -10,8 +10,9 @@ from types import TracebackType
 from typing import Self
 
 from sluice.bus.embedded import start_leashed, stop_leashed
+from sluice.bus.farewell import bury
 from sluice.core.errors import BadSettings, SluiceError, TooManyDeadLetters, WeightsNotAttested
-from sluice.demo.plan import Plan, Stage, as_file, flat
+from sluice.demo.plan import GROUP, Plan, Stage, as_file, flat
 from sluice.settings.environment import without_settings
 
 USAGE = 2
@@ -66,6 +67,7 @@ class Consumer:
             return None
         if code in HOPELESS or self.restarts == MOST_RESTARTS:
             raise ProcessFailed(self.name, code, self._log)
+        bury(self._stage.bootstrap_servers, GROUP, f"{GROUP}-{self._number}")
         self._start()
         return f"{self.name} {ending(code)}; started again"
 

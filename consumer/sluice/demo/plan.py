@@ -7,14 +7,19 @@ from pathlib import Path
 
 from sluice.settings import Fetch, Kafka, Models, Settings, Telemetry, Topics
 
+GROUP = "sluice-demo"
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`rate_per_s` 0 sends as fast as the broker takes it; `kills` is how often a consumer is killed on the way."""
+    """`rate_per_s` 0 sends as fast as the broker takes it; `kills` is how often a consumer is killed on the way.
+
+    The usual rate is what two cores keep up with, so that the latency is that of judging and not of a queue.
+    """
 
     events: int = 2000
     seed: int = 1
-    rate_per_s: float = 0.0
+    rate_per_s: float = 25.0
     workers: int = 1
     kills: int = 0
     bundle: str = "starter"
@@ -53,8 +58,9 @@ class Stage:
         return Settings(
             kafka=Kafka(
                 bootstrap_servers=self.bootstrap_servers,
-                group_id="sluice-demo",
-                transactional_id=f"sluice-demo-{number}",
+                group_id=GROUP,
+                transactional_id=f"{GROUP}-{number}",
+                consumer_options={"client.id": f"{GROUP}-{number}"},
             ),
             topics=Topics(replication_factor=1, min_insync_replicas=1),
             fetch=Fetch(

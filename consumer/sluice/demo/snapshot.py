@@ -17,8 +17,6 @@ STAGES: Mapping[str, str] = {
 }
 """Where a batch's time goes, and the live figure that sums it up."""
 
-DEAD_LETTERS = "dead_letters."
-
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -39,12 +37,10 @@ class Snapshot:
 
     @property
     def rejected(self) -> dict[str, int]:
-        """Dead letters by reason, most frequent first, as the consumers counted them."""
-        found = {
-            name.removeprefix(DEAD_LETTERS): int(count)
-            for name, count in self.stats.items()
-            if name.startswith(DEAD_LETTERS)
-        }
+        """Dead letters by reason, most frequent first, as the observer saw them."""
+        found = Counter(self.report.rejected)
+        for reasons in self.report.hostile.reasons.values():
+            found.update(reasons)
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
     @property

@@ -11,6 +11,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from sluice.demo.plan import Plan
 from sluice.demo.snapshot import Snapshot
 from sluice.report.table import STYLE
 from sluice_schemas import Status
@@ -52,9 +53,11 @@ def live(snapshot: Snapshot) -> RenderableType:
     rows.add_row()
     rows.add_row("verdicts", Stack([(report.status_counts.get(status, 0), STYLE[status]) for status in Status]))
     rows.add_row("", _mix(report.status_counts))
+    rows.add_row()
     shares = snapshot.time_shares
     rows.add_row("time", Stack([(share, TIME_STYLE[stage]) for stage, share in shares.items()]))
     rows.add_row("", _shares(shares))
+    rows.add_row()
     rows.add_row("dead letters", _reasons(snapshot.rejected))
     notes = [Text(note, style="yellow") for note in snapshot.notes]
     body = Group(_progress(snapshot), Text(), rows, *notes)
@@ -73,12 +76,12 @@ def line(snapshot: Snapshot) -> str:
     )
 
 
-def closing(report: Report) -> RenderableType:
+def closing(report: Report, plan: Plan) -> RenderableType:
     """Return the closing report."""
     rows = Table.grid(padding=(0, 3))
     rows.add_column(style="dim", no_wrap=True)
     rows.add_column()
-    for name, value in _closing_rows(report):
+    for name, value in _closing_rows(report, plan):
         rows.add_row(name, value)
     return rows
 
@@ -146,7 +149,7 @@ def _ordered(counts: Mapping[str, int]) -> list[tuple[Status, int]]:
     return [(status, counts[status]) for status in Status if counts.get(status)]
 
 
-def _closing_rows(report: Report) -> Iterable[tuple[str, Text]]:
+def _closing_rows(report: Report, plan: Plan) -> Iterable[tuple[str, Text]]:
     exact = ("lost", report.lost), ("duplicated", report.duplicated), ("out of order", report.out_of_order)
     yield "published", Text(f"{report.published:,}")
     yield (
@@ -172,7 +175,11 @@ def _closing_rows(report: Report) -> Iterable[tuple[str, Text]]:
         Text(f"{report.hostile.handled} of {report.hostile.answered} answered as they must be"),
     )
     yield "latency", latency(report)
-    yield "throughput", Text(f"{report.events_per_s:.1f} events/s over {report.elapsed_s:.1f} s")
+    yield "throughput", Text(f"{report.events_per_s:.1f} events/s over {report.elapsed_s:.1f} s, {_sent(plan)}")
+
+
+def _sent(plan: Plan) -> str:
+    return f"sent at {plan.rate_per_s:g} a second" if plan.rate_per_s else "sent at once, so that most of them queued"
 
 
 def _figure(value: float | None) -> str:

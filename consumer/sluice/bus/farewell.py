@@ -1,0 +1,48 @@
+"""Say goodbye to the group for members that died: the embedded broker, unlike Apache Kafka, never misses them itself.
+
+Seen with noida-db 0.2.3: a member without heartbeats stays in its group for ever, stays its leader, and every later
+member waits for the assignment that this leader does not send.
+"""
+
+import socket
+import struct
+from typing import Any
+
+from confluent_kafka.admin import AdminClient
+
+from sluice.bus.client import open_admin
+
+_LEAVE_GROUP, _VERSION = 13, 0  # Kafka protocol: api key; the first version names one member by its id
+_TIMEOUT_S = 10.0
+
+
+def bury(address: str, group: str, client_id: str) -> int:
+    """Take every member of `group` that goes by `client_id` out of it; return how many there were.
+
+    For one broker on loopback without authentication.
+    """
+    admin = open_admin({"bootstrap.servers": address, "log_level": 0}, lambda _: None)
+    dead = [member for member in _members(admin, group) if member[1] == client_id]
+    for member_id, _ in dead:
+        _leave(address, group, member_id)
+    return len(dead)
+
+
+def _members(admin: AdminClient, group: str) -> list[tuple[str, str]]:
+    future: Any = admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group]  # stubs name another type
+    described = future.result()
+    return [(str(member.member_id), str(member.client_id)) for member in described.members]
+
+
+def _leave(address: str, group: str, member_id: str) -> None:
+    host, _, port = address.rpartition(":")
+    header = struct.pack(">hhi", _LEAVE_GROUP, _VERSION, 0) + _text("sluice")
+    request = header + _text(group) + _text(member_id)
+    with socket.create_connection((host, int(port)), _TIMEOUT_S) as broker:
+        broker.sendall(struct.pack(">i", len(request)) + request)
+        broker.recv(4, socket.MSG_WAITALL)  # an answer means that it is done; a member that is gone is no error
+
+
+def _text(value: str) -> bytes:
+    encoded = value.encode()
+    return struct.pack(">h", len(encoded)) + encoded

@@ -1,0 +1,42 @@
+"""The real commands in processes of their own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from sluice.settings.environment import without_settings
+
+TIMEOUT_S = 240.0
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Return an environment without settings of ours, whose temporary files go to `folder`."""
+    return {**without_settings(), "TMPDIR": str(folder), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start `sluice` in `folder`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "sluice", *arguments],
+        cwd=folder,
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `sluice` in `folder` to its end."""
+    process = start(folder, *arguments)
+    try:
+        out, err = process.communicate(timeout=TIMEOUT_S)
+    finally:
+        process.kill()
+    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+def running_in(folder: Path) -> list[str]:
+    """Return the command lines of all processes that name `folder`."""
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if str(folder) in line]

@@ -1,0 +1,117 @@
+"""What a running demo shows: pure functions from a snapshot."""
+
+import json
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console, RenderableType
+
+from sluice.demo.plan import Plan
+from sluice.demo.snapshot import Snapshot, Speed, added_up
+from sluice.demo.view import Stack, clock, closing, duration, line, live, spark
+from sluice_sim.report import Clip, Hostile, Latency, Report, Safety
+
+REPORT = Report(
+    published=1241,
+    verdicts=1204,
+    quality=1180,
+    dead_letters=24,
+    lost=37,
+    status_counts={"BLOCK": 150, "ALLOW": 1030, "INDETERMINATE": 24},
+    safety=Safety(0.99, None),
+    clip=Clip(0.71, 0.06, 0.998),
+    hostile=Hostile(24, 23, {"bomb": {"too_many_pixels": 3}, "half": {"truncated": 20}}),
+    rejected={"truncated": 1},
+    latency_ms=Latency(210.0, 480.4, 12_700.0),
+    events_per_s=48.2,
+    elapsed_s=25.0,
+)
+SNAPSHOT = Snapshot(
+    Plan(),
+    "judging",
+    REPORT,
+    stats={"stage.seconds.decode.sum": 6.0, "stage.seconds.model.sum": 3.0, "landing.seconds.sum": 1.0},
+    rates=(10.0, 48.0),
+    elapsed_s=71.9,
+    notes=("consumer 1 was ended by SIGKILL; started again",),
+)
+
+
+def text(renderable: RenderableType, width: int = 100) -> str:
+    file = StringIO()
+    Console(file=file, width=width).print(renderable)
+    return file.getvalue()
+
+
+def test_the_live_view_shows_progress_speed_lag_latency_mix_reasons_time_and_restarts() -> None:
+    shown = text(live(SNAPSHOT))
+    for expected in (
+        "1,204 of 2,000  60%  1:11",
+        "48.0 /s",
+        "37 events",
+        "p95 480 ms",
+        "p99 12.7 s",
+        "1,030 ALLOW",
+        "truncated 21, too_many_pixels 3",
+        "decode 60%",
+        "commit 10%",
+        "started again",
+    ):
+        assert expected in shown
+
+
+def test_a_demo_that_has_not_begun_can_be_shown() -> None:
+    assert "0 of 2,000" in text(live(Snapshot(Plan(), "starting the broker")))
+    assert line(Snapshot(Plan(), "starting")) == "0:00  starting: 0/2000  lag 0  -"
+
+
+def test_the_log_line_says_the_same_in_one_line() -> None:
+    assert line(SNAPSHOT) == "1:11  judging: 1204/2000  lag 37  48/s  ALLOW 1030 BLOCK 150 INDETERMINATE 24"
+
+
+def test_the_closing_report_names_what_was_lost_and_has_no_figure_where_there_is_none() -> None:
+    shown = text(closing(REPORT, Plan(rate_per_s=0)), 200)
+    assert "37 lost, 0 duplicated, 0 out of order" in shown
+    assert "precision 0.990, recall -" in shown
+    assert "23 of 24 answered as they must be" in shown
+    assert "queued" in shown
+    assert "sent at 25 a second" in text(closing(REPORT, Plan()), 200)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"), [([3, 1], [6, 2, 0]), ([0, 0], [0, 0, 8]), ([1, 1, 1], [3, 2, 3, 0]), ([], [8])]
+)
+def test_a_bar_is_as_wide_as_there_is_room_whatever_the_weights(parts: list[int], expected: list[int]) -> None:
+    bar = Stack([(part, "red") for part in parts])
+    widths = [len(segment.text) for segment in Console(width=8).render(bar)]
+    assert widths == expected
+
+
+def test_sparks_are_relative_to_the_largest() -> None:
+    assert spark([0, 7, 3.5]) == "▁█▅"
+    assert spark([0.0, 0.0]) == spark([]) == ""
+
+
+def test_times_read_as_people_say_them() -> None:
+    assert (duration(9.4), duration(10_000), clock(0), clock(3601)) == ("9 ms", "10.0 s", "0:00", "60:01")
+
+
+def test_speed_is_that_of_the_last_seconds() -> None:
+    speed = Speed(window_s=4, kept=3)
+    assert speed(0, 0) == (0.0,)
+    assert speed(2, 20) == (0.0, 10.0)
+    speed(4, 20)
+    assert speed(8, 60) == (10.0, 5.0, 10.0)
+
+
+def test_figures_of_several_consumers_add_up_and_one_without_any_counts_for_nothing(tmp_path: Path) -> None:
+    first, second = tmp_path / "1", tmp_path / "2"
+    first.write_text(json.dumps({"flights": 1, "verdicts.ALLOW": 2}))
+    second.write_text(json.dumps({"flights": 3}))
+    assert added_up([first, second, tmp_path / "none"]) == {"flights": 4, "verdicts.ALLOW": 2}
+
+
+def test_nothing_answered_is_no_share_of_anything() -> None:
+    assert replace(SNAPSHOT, stats={}).time_shares == {}
