@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
+from typing import cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -172,7 +173,7 @@ def test_the_truth_stands_beside_the_record_it_is_about(broker: Broker, topics: 
         assert message.key() == truth.image_id.encode()
         if truth.readable:
             assert decode(message.value(), ImageGenerated).image_id == truth.image_id
-        cloud_event = read_cloud_event(message.headers() or [])
+        cloud_event = read_cloud_event(cast("list[tuple[str, bytes | None]]", message.headers() or []))
         assert cloud_event is not None
         assert cloud_event.subject == truth.image_id
         assert cloud_event.trace is not None
