@@ -1,0 +1,55 @@
+"""`python -m tests.chaos --plan kills`: one trial against a real broker. Exit code 0 only if it was exact."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from tempfile import mkdtemp
+
+from tests.chaos.plans import PLANS
+from tests.chaos.stage import Stage
+from tests.chaos.trial import Size, hold
+from tests.support.brokers import apache_kafka, embedded
+
+BROKERS = {"embedded": embedded, "kafka": apache_kafka}
+
+
+def main() -> int:
+    """Hold the trial that was asked for, say what it found, return the exit code."""
+    asked = _parsed()
+    size = Size(asked.events, asked.kills, asked.workers, asked.seed, backlog=asked.backlog)
+    folder = asked.folder or Path(mkdtemp(prefix="sluice-chaos-"))
+    home = folder / "broker"
+    home.mkdir(parents=True)
+    with BROKERS[asked.broker](home) as address:
+        stage = Stage(address, folder, partitions=asked.partitions, evicts=asked.broker != "embedded").set_up()
+        finding = hold(stage, size, asked.plan, PLANS[asked.plan])
+    sys.stdout.write(finding.as_text() + "\n")
+    if asked.json:
+        asked.json.write_text(json.dumps(finding.as_json() | {"broker": asked.broker}, indent=2) + "\n")
+    return 0 if finding.exact else 1
+
+
+def _parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--plan", choices=PLANS, default="kills", help="what goes wrong")
+    parser.add_argument("--events", type=int, default=20_000)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--partitions", type=int, default=6)
+    parser.add_argument("--backlog", type=int, default=400, help="events that may wait for their answer")
+    parser.add_argument("--broker", choices=BROKERS, default="embedded", help="kafka needs KAFKA_HOME and Java 17")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="where the findings go")
+    parser.add_argument("--folder", type=Path, help="a new folder for the broker's data and the logs of every life")
+    asked = parser.parse_args()
+    if asked.broker == "kafka" and not os.environ.get("KAFKA_HOME"):
+        parser.error("--broker kafka needs KAFKA_HOME, the folder of an unpacked Apache Kafka")
+    if asked.broker == "embedded" and asked.workers > 1:
+        parser.error("--broker embedded takes offsets of a generation that is over, so it serves one worker only")
+    return asked
+
+
+if __name__ == "__main__":
+    sys.exit(main())

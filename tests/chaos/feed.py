@@ -1,0 +1,99 @@
+"""The simulator as a source that keeps a bounded backlog, so that no broker is flooded and work never runs out."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from io import BytesIO
+from threading import Event
+from types import TracebackType
+from typing import Self
+
+from PIL import Image as Pillow
+
+from sluice_schemas import ImageGenerated
+from sluice_schemas.wire import decode, encode
+from sluice_sim.sender import Delivery, send
+from sluice_sim.stream import Emission
+from sluice_sim.truth import Inbox, Sent
+from tests.chaos.stage import Stage
+
+LOOK_EVERY_S = 0.02
+
+
+class Feed:
+    """Sends in a thread of its own while fewer than `backlog` events wait for their answer; leaving the block stops it.
+
+    `answered` tells how many events were answered. `sent` holds what the broker acknowledged, `inbox` hands it on.
+    """
+
+    def __init__(
+        self, stage: Stage, emissions: Iterable[Emission], *, backlog: int, answered: Callable[[], int]
+    ) -> None:
+        self.inbox = Inbox()
+        self.sent: list[Sent] = []
+        self._stop = Event()
+        self._backlog = backlog
+        self._answered = answered
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
+        self._sending = self._thread.submit(
+            send,
+            self._bounded(emissions),
+            Delivery(stage.broker, stage.topics.images),
+            on_sent=self._note,
+            stop=self._stop.is_set,
+        )
+
+    @property
+    def over(self) -> bool:
+        """Whether all is sent; raises what ended the sender before."""
+        return self._sending.done() and self._sending.result() >= 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.shutdown()
+
+    def _note(self, sent: Sent) -> None:
+        self.sent.append(sent)
+        self.inbox.put(sent)
+
+    def _bounded(self, emissions: Iterable[Emission]) -> Iterator[Emission]:
+        for number, emission in enumerate(emissions):
+            while number - self._answered() >= self._backlog and not self._stop.wait(LOOK_EVERY_S):
+                pass
+            yield emission
+
+
+def now() -> datetime:
+    """Return the time, as the simulator's stream wants it."""
+    return datetime.now(UTC)
+
+
+def small(emissions: Iterable[Emission], edge_px: int = 96) -> Iterator[Emission]:
+    """Shrink the pictures of sound inline events: what is on trial is the road, not the decoders' speed."""
+    shrunk: dict[str, bytes] = {}
+    for emission in emissions:
+        if emission.truth.fault or emission.truth.carried != "inline":
+            yield emission
+            continue
+        event = decode(emission.value, ImageGenerated)
+        assert event.image.bytes
+        original = sha256(event.image.bytes).hexdigest()
+        data = shrunk.get(original) or shrunk.setdefault(original, _shrunk(event.image.bytes, edge_px))
+        digest = sha256(data).hexdigest()
+        image = replace(event.image, bytes=data, sha256=digest, mime="image/jpeg", width=None, height=None)
+        yield replace(emission, value=encode(replace(event, image=image)), truth=replace(emission.truth, sha256=digest))
+
+
+def _shrunk(data: bytes, edge_px: int) -> bytes:
+    with Pillow.open(BytesIO(data)) as image:
+        image.thumbnail((edge_px, edge_px))
+        out = BytesIO()
+        image.convert("RGB").save(out, "JPEG", quality=85)
+    return out.getvalue()

@@ -1,0 +1,114 @@
+"""Where a trial takes place: a broker, a folder, and topics and a group that are this trial's own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+from uuid import uuid4
+
+from confluent_kafka import TopicPartition
+
+from sluice.bus import topics
+from sluice.bus.client import admin_config, consumer_config, open_admin, open_consumer
+from sluice.settings import Kafka, Media
+from sluice.settings import Topics as TopicSettings
+from sluice.settings.environment import without_settings
+from sluice_sim import broker as sim
+from tests.chaos.eviction import evict_all
+
+ANSWER_WITHIN_S = 30.0
+SESSION_TIMEOUT_S = 6.0  # what a kill costs: the dead member holds its partitions for so long
+
+
+@dataclass(frozen=True, slots=True)
+class Offsets:
+    """Where the group stands in one partition, and where the partition ends."""
+
+    committed: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Made by `set_up`. `given` holds settings of the workers, by their variables, that differ from the trial's."""
+
+    address: str
+    folder: Path
+    bundle: str = "starter"
+    partitions: int = 6
+    given: Mapping[str, str] = field(default_factory=dict)
+    evicts: bool = True
+    """Whether the broker gives up dead members; see `eviction`."""
+    name: str = field(default_factory=lambda: uuid4().hex[:8])
+
+    @property
+    def broker(self) -> sim.Broker:
+        """The broker as the simulator knows it."""
+        return sim.Broker(self.address)
+
+    @property
+    def topics(self) -> sim.Topics:
+        """The topics as the simulator knows them."""
+        kinds = ("images", "verdicts", "quality", "letters")
+        return sim.Topics(*(f"{kind}-{self.name}" for kind in kinds))
+
+    @property
+    def kafka(self) -> Kafka:
+        """The broker and the group as the consumer knows them."""
+        return Kafka(bootstrap_servers=self.address, group_id=f"group-{self.name}")
+
+    def set_up(self) -> Self:
+        """Create the topics."""
+        names = self.topics
+        wanted = TopicSettings(
+            images=names.images,
+            verdicts=names.verdicts,
+            quality=names.quality,
+            dead_letters=names.dead_letters,
+            partitions=self.partitions,
+            replication_factor=1,
+            min_insync_replicas=1,
+        )
+        ours = {names.images, names.verdicts, names.quality, names.dead_letters}
+        specs = [spec for spec in topics.specs(wanted, Media()) if spec.name in ours]
+        topics.create(open_admin(admin_config(self.kafka), lambda _: None), specs)
+        return self
+
+    def bury(self) -> None:
+        """Do what is to be done about the death of the only worker before its next life."""
+        if not self.evicts:
+            evict_all(self.kafka)
+
+    def environment(self, worker: str) -> dict[str, str]:
+        """Return the environment of one `sluice run`: production's settings but for what a trial must change."""
+        names, kafka = self.topics, self.kafka
+        ours = {
+            "KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "KAFKA__GROUP_ID": kafka.group_id,
+            "KAFKA__TRANSACTIONAL_ID": f"{kafka.group_id}-{worker}",
+            "KAFKA__SESSION_TIMEOUT_S": f"{SESSION_TIMEOUT_S:g}",
+            "TOPICS__IMAGES": names.images,
+            "TOPICS__VERDICTS": names.verdicts,
+            "TOPICS__QUALITY": names.quality,
+            "TOPICS__DEAD_LETTERS": names.dead_letters,
+            "MODELS__BUNDLE": self.bundle,
+            "MODELS__DEVICE": "cpu",
+            "MODELS__TORCH_THREADS": "1",
+            "TELEMETRY__READY_FILE": str(self.folder / f"{worker}.ready"),
+            "TELEMETRY__STATS_FILE": str(self.folder / f"{worker}.stats"),
+            "TELEMETRY__LOG_FORMAT": "json",
+        }
+        named = {f"SLUICE_{name}": value for name, value in ours.items()}
+        return {**without_settings(), **named, "OMP_NUM_THREADS": "1", **self.given}
+
+    def offsets(self) -> dict[int, Offsets]:
+        """Ask the broker, not the outputs: the group's offset and the end of every partition of the input."""
+        asking = open_consumer(consumer_config(self.kafka), lambda _: None)
+        try:
+            handles = [TopicPartition(self.topics.images, index) for index in range(self.partitions)]
+            committed = asking.committed(handles, timeout=ANSWER_WITHIN_S)
+            ends = [asking.get_watermark_offsets(handle, timeout=ANSWER_WITHIN_S)[1] for handle in handles]
+        finally:
+            asking.close()
+        pairs = zip(committed, ends, strict=True)
+        return {handle.partition: Offsets(max(0, handle.offset), end) for handle, end in pairs}

@@ -1,0 +1,167 @@
+"""A trial: workers, a source and an observer at once; a plan injects its faults, then everything is counted twice."""
+
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from random import Random
+from time import monotonic
+
+from sluice_sim.observer import Observer
+from sluice_sim.options import Options, Shares
+from sluice_sim.report import Report
+from sluice_sim.stream import Stream
+from sluice_sim.truth import Inbox
+from tests.chaos.feed import Feed, now, small
+from tests.chaos.outcome import Finding, Kill
+from tests.chaos.stage import Stage
+from tests.chaos.worker import Worker
+
+POLL_S = 0.05
+SETTLE_S = 2.0  # after the last answer, how long to look for one too many
+SAY_EVERY_S = 10.0
+OUTPUTS = 2  # of every event: a verdict, and a quality event or a dead letter
+MOST_ENDINGS = 25  # of workers that leave by themselves
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How big a trial is. With nothing new for `patience_s` it gives up and counts what is missing as lost."""
+
+    events: int
+    kills: int
+    workers: int = 1
+    seed: int = 1
+    backlog: int = 400
+    pictures: int = 40
+    patience_s: float = 120.0
+
+    @property
+    def options(self) -> Options:
+        """What the simulator sends: hostile inputs among sound ones, everything inline."""
+        shares = Shares(by_file=0, by_http=0)
+        return Options(seed=self.seed, events=self.events, pictures=self.pictures, shares=shares)
+
+
+class GaveUp(AssertionError):
+    """Nothing came out for longer than the trial's patience."""
+
+
+class Trial:
+    """What a plan acts upon; it must call `turn` or `until` all the time, which keeps the observer reading."""
+
+    def __init__(self, stage: Stage, size: Size, stack: ExitStack) -> None:
+        self.size = size
+        self.rng = Random(f"{size.seed}/faults")
+        self.kills: list[Kill] = []
+        self.workers = [stack.enter_context(Worker(stage, number)) for number in range(1, size.workers + 1)]
+        self.answered = 0
+        stream = small(Stream(size.options, now=now))
+        self.feed = stack.enter_context(Feed(stage, stream, backlog=size.backlog, answered=lambda: self.answered))
+        self.observer = stack.enter_context(Observer(stage.broker, self.feed.inbox, topics=stage.topics))
+        self._outputs = 0
+        self._busy_at = self._said_at = self._started_at = monotonic()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the start."""
+        return monotonic() - self._started_at
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything is sent and answered in full."""
+        return self.feed.over and self.answered >= self.size.events and not self.observer.outstanding
+
+    def turn(self) -> None:
+        """Start again what ended, take in what came out; raises GaveUp."""
+        for worker in self.workers:
+            if worker.tend():
+                assert len(worker.endings) <= MOST_ENDINGS + len(self.kills), worker.endings
+        seen = self.observer.poll(POLL_S)
+        self._outputs += seen
+        self.answered = self._outputs // OUTPUTS
+        self._note_recoveries(seen)
+        if seen:
+            self._busy_at = monotonic()
+        elif monotonic() - self._busy_at > self.size.patience_s:
+            raise GaveUp(f"nothing came out for {self.size.patience_s:g} s")
+        self._say()
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Turn until the condition holds."""
+        while not condition():
+            self.turn()
+
+    def kill(self, worker: Worker) -> None:
+        """End a worker and note when; `turn` starts it again and notes when outputs come once more."""
+        worker.kill()
+        waiting = len(self.feed.sent) - self.answered
+        self.kills.append(Kill(worker.name, self.answered, waiting, self.elapsed_s))
+
+    def drain(self) -> dict[str, list[int]]:
+        """Ask every worker to leave; return the exit codes of all their lives."""
+        for worker in self.workers:
+            worker.send(signal.SIGTERM)
+        return {worker.name: [*worker.endings, worker.wait()] for worker in self.workers}
+
+    def _note_recoveries(self, seen: int) -> None:
+        by_name = {worker.name: worker for worker in self.workers}
+        for kill in self.kills:
+            since_s = self.elapsed_s - kill.at_s
+            if kill.ready_s is not None and kill.recovered_s is None and seen:
+                kill.recovered_s = since_s
+            if kill.ready_s is None and by_name[kill.worker].ready:
+                kill.ready_s = since_s
+
+    def _say(self) -> None:
+        if monotonic() - self._said_at >= SAY_EVERY_S:
+            self._said_at = monotonic()
+            sys.stderr.write(f"{self.elapsed_s:5.0f} s  {self.answered} answered, {len(self.kills)} kills\n")
+
+
+Plan = Callable[[Trial], None]
+
+
+def hold(stage: Stage, size: Size, name: str, plan: Plan) -> Finding:
+    """Hold a trial on a stage that is set up and return what it found."""
+    with ExitStack() as stack:
+        trial = Trial(stage, size, stack)
+        try:
+            plan(trial)
+            trial.until(lambda: trial.settled)
+        except GaveUp as error:
+            sys.stderr.write(f"{error}\n")
+        endings = trial.drain()
+        read_on(trial.observer)
+        return Finding(
+            plan=name,
+            seed=size.seed,
+            broker=stage.address,
+            workers=size.workers,
+            kills_wanted=size.kills,
+            kills=trial.kills,
+            endings=endings,
+            offsets=stage.offsets(),
+            live=trial.observer.report(),
+            afterwards=read_again(stage, trial.feed),
+            elapsed_s=trial.elapsed_s,
+        )
+
+
+def read_again(stage: Stage, feed: Feed) -> Report:
+    """Read every output from the start with an observer that has seen nothing yet."""
+    inbox = Inbox()
+    for sent in feed.sent:
+        inbox.put(sent)
+    with Observer(stage.broker, inbox, topics=stage.topics) as observer:
+        read_on(observer)
+        return observer.report()
+
+
+def read_on(observer: Observer) -> None:
+    """Read until nothing has come for a while."""
+    quiet_since = monotonic()
+    while monotonic() - quiet_since < SETTLE_S:
+        if observer.poll(POLL_S):
+            quiet_since = monotonic()
