@@ -150,6 +150,32 @@ def test_each_concept_comes_from_its_worst_tile_and_the_reference_from_the_first
     assert whole.reference_has_nsfw == single[0].reference_has_nsfw
 
 
+def test_an_unsafe_later_tile_fires_a_concept_and_leaves_the_reference_answer(
+    folder: Path, pictures: list[Pixels]
+) -> None:
+    lane = load(Models(bundle=str(folder)))
+    alone = scored(lane, pictures)
+    safe = next(tiles for tiles, scores in zip(pictures, alone, strict=True) if not scores.reference_has_nsfw)
+    unsafe = next(tiles for tiles, scores in zip(pictures, alone, strict=True) if scores.reference_has_nsfw)
+    first, later = scored(lane, [np.concatenate([unsafe, safe]), np.concatenate([safe, unsafe])])
+    lane.close()
+    assert (first.reference_has_nsfw, later.reference_has_nsfw) == (True, False)
+    assert any(concept.fired for concept in later.concepts)
+
+
+def test_clip_sees_through_its_own_tower_when_the_checkers_is_another(tmp_path: Path) -> None:
+    """Two bundles with the same CLIP give the same cosine, whatever the checker's tower is."""
+    cosines = []
+    for same in (True, False):
+        lane = load(Models(bundle=str(write_bundle(tmp_path / str(same), 9, Shape(same_tower=same)))))
+        answer = lane.score([jobs.job(jobs.tiles(4), "a red circle")])[0]
+        lane.close()
+        assert isinstance(answer, Scores)
+        assert answer.clip is not None
+        cosines.append(answer.clip.cosine)
+    assert cosines[0] == pytest.approx(cosines[1], abs=1e-6)
+
+
 def test_clip_is_of_the_first_tile_and_none_without_a_prompt(folder: Path) -> None:
     lane = load(Models(bundle=str(folder)))
     shown = jobs.tiles(5, 3)
@@ -232,6 +258,15 @@ def test_a_fixed_shape_pass_always_has_that_shape_and_returns_no_filling() -> No
     view = FixedShape(memory, 8, beat=nothing)(np.zeros((11, 1, 1, 3), np.uint8))
     assert memory.sizes == [8, 8]
     assert len(view.embeddings) == len(view.margins.margin) == 11
+
+
+def test_every_tile_gets_its_own_answer_in_any_pass() -> None:
+    def look(tiles: Pixels) -> View:
+        return seen(len(tiles))._replace(embeddings=tiles[:, 0, 0].astype(np.float32))
+
+    shown = np.arange(11 * 3, dtype=np.uint8).reshape(11, 1, 1, 3)
+    for passes in (FixedShape(look, 4, beat=nothing), Passes(look, 4, beat=nothing, on_split=nothing)):
+        assert np.array_equal(passes(shown).embeddings, shown[:, 0, 0])
 
 
 def test_every_pass_beats_the_pulse() -> None:

@@ -121,6 +121,12 @@ def test_an_embedding_that_is_not_finite_has_no_answer(bad: float) -> None:
     assert np.array_equal(found.has_nsfw[[0, 2]], judged(crafted()[:3]).has_nsfw[[0, 2]])
 
 
+def test_one_cosine_that_is_not_finite_leaves_no_answer() -> None:
+    cosine = np.zeros((2, 20), np.float32)
+    cosine[1, 19] = np.nan
+    assert decide(cosine, np.full(20, 0.2, np.float32)).finite.tolist() == [True, False]
+
+
 @pytest.mark.parametrize("seed", range(25))
 def test_answers_equal_the_reference_with_random_weights(seed: int) -> None:
     weights = reference.random_weights(seed)
@@ -150,7 +156,7 @@ def test_thresholds_of_a_half_precision_checkpoint_are_widened_not_the_margins()
 def test_rounding_is_numpys_own_on_every_float32_near_the_boundary() -> None:
     """Every float32 from 0.000499 to 0.000501 rounds in a column as a scalar does with Python's `round`."""
     low, high = np.array([0.000499, 0.000501], np.float32).view(np.int32)
-    values = np.arange(low, high, 7, dtype=np.int32).view(np.float32)
+    values = np.arange(low, high, dtype=np.int32).view(np.float32)
     cosine = np.full((len(values), 20), -1, np.float32)
     cosine[:, 3] = values
     fired = decide(cosine, np.zeros(20, np.float32)).fired[:, 3]
