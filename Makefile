@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 # URL of PyTorch's CPU wheel index (its install page names it): on Linux without a GPU it saves gigabytes of CUDA.
 TORCH_INDEX ?=
 DEMO_ARGS ?=
-TEST_ARGS ?=
+# One worker per core; tests that share a broker stay on one worker.
+TEST_ARGS ?= --numprocesses auto --dist loadgroup
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL = $(PIP) install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 PACKAGES := pyproject.toml schemas/pyproject.toml constraints.txt
