@@ -51,7 +51,8 @@ def moderate(
     from sluice.moderation import moderate as judge
 
     settings = _Choice(bundle, policy).over(settings_of(context))
-    findings = list(judge(images, settings, prompt=prompt))
+    with console(stderr=True).status("judging"):
+        findings = list(judge(images, settings, prompt=prompt))
     _tell(findings, as_json=as_json)
     if report:
         _write(report, findings)
