@@ -6,6 +6,7 @@ from statistics import median
 from typing import Any
 
 from sluice_sim.report import Report
+from sluice_sim.truth import Sent
 from tests.chaos.stage import Offsets
 
 FAULTS = ("lost", "duplicated", "torn", "out_of_order", "misattributed", "strangers", "unreadable")
@@ -46,6 +47,8 @@ class Finding:
     live: Report
     afterwards: Report
     elapsed_s: float
+    sent: Sequence[Sent] = ()
+    """What the broker acknowledged; not part of the JSON."""
 
     @property
     def exact(self) -> bool:

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from random import Random
@@ -12,7 +12,7 @@ from sluice_sim.observer import Observer
 from sluice_sim.options import Options, Shares
 from sluice_sim.report import Report
 from sluice_sim.stream import Stream
-from sluice_sim.truth import Inbox
+from sluice_sim.truth import Inbox, Sent
 from tests.chaos.feed import Feed, now, small
 from tests.chaos.outcome import Finding, Kill
 from tests.chaos.stage import Stage
@@ -144,16 +144,17 @@ def hold(stage: Stage, size: Size, name: str, plan: Plan) -> Finding:
             endings=endings,
             offsets=stage.offsets(),
             live=trial.observer.report(),
-            afterwards=read_again(stage, trial.feed),
+            afterwards=read_again(stage, trial.feed.sent),
             elapsed_s=trial.elapsed_s,
+            sent=trial.feed.sent,
         )
 
 
-def read_again(stage: Stage, feed: Feed) -> Report:
+def read_again(stage: Stage, sent: Iterable[Sent]) -> Report:
     """Read every output from the start with an observer that has seen nothing yet."""
     inbox = Inbox()
-    for sent in feed.sent:
-        inbox.put(sent)
+    for one in sent:
+        inbox.put(one)
     with Observer(stage.broker, inbox, topics=stage.topics) as observer:
         read_on(observer)
         return observer.report()
