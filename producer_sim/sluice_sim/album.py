@@ -5,17 +5,9 @@ from hashlib import sha256
 from random import Random
 from typing import Final, Literal, TypeAlias
 
-from sluice_sim.scenes import (
-    Format,
-    Scene,
-    Spoiling,
-    degrade,
-    draw,
-    encode,
-    near_duplicate,
-    prompt,
-    sample,
-)
+from sluice_sim.pictures import Format, Spoiling, degrade, encode
+from sluice_sim.prompts import prompt
+from sluice_sim.scenes import Scene, draw, near_duplicate, sample
 
 Relation: TypeAlias = Literal["original", "repeated_prompt", "near_duplicate"]
 

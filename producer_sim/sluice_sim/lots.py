@@ -10,7 +10,7 @@ from uuid import UUID
 from sluice_schemas import Experiment, Generator
 from sluice_sim.album import Page, Relation
 from sluice_sim.options import GENERATORS, Options, Shares
-from sluice_sim.scenes import Spoiling
+from sluice_sim.pictures import Spoiling
 
 Carried: TypeAlias = Literal["inline", "file", "http"]
 Wording: TypeAlias = Literal["matching", "mismatching", "none"]

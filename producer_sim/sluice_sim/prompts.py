@@ -1,10 +1,9 @@
 """English for a scene: the same facts in many wordings, chosen by the scene itself."""
 
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from sluice_sim.scenes import Scene, Thing
+from sluice_sim.scenes import Scene, Thing
 
 _SIZES: Final = {"small": ("small", "little"), "medium": ("medium", "mid-sized"), "large": ("large", "big")}
 _PLACES: Final = {
@@ -24,7 +23,7 @@ _TEMPLATES: Final = (
 )
 
 
-def prompt(scene: "Scene") -> str:
+def prompt(scene: Scene) -> str:
     """Describe the scene, its hazard left out; equal scenes get equal words."""
     rng = Random(scene.wording)
     things = " and ".join(_phrase(thing, rng) for thing in scene.things)
@@ -32,5 +31,5 @@ def prompt(scene: "Scene") -> str:
     return rng.choice(_TEMPLATES).format(things=things, ground=ground)
 
 
-def _phrase(thing: "Thing", rng: Random) -> str:
+def _phrase(thing: Thing, rng: Random) -> str:
     return f"a {rng.choice(_SIZES[thing.size])} {thing.colour} {thing.shape} {rng.choice(_PLACES[thing.place])}"

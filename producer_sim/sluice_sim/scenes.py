@@ -12,22 +12,6 @@ from typing import Final, TypeAlias
 from PIL import Image, ImageChops, ImageDraw
 
 from sluice_sim.glyphs import GLYPHS, Point
-from sluice_sim.pictures import Format, Spoiling, degrade, encode
-from sluice_sim.prompts import prompt
-
-__all__ = [
-    "Format",
-    "Hazard",
-    "Scene",
-    "Spoiling",
-    "Thing",
-    "degrade",
-    "draw",
-    "encode",
-    "near_duplicate",
-    "prompt",
-    "sample",
-]
 
 Colour: TypeAlias = tuple[int, int, int]
 

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from torch.optim import AdamW
 
 from sluice_sim.glyphs import FAMILIES
-from sluice_sim.scenes import Scene, prompt
+from sluice_sim.prompts import prompt
+from sluice_sim.scenes import Scene
 from sluice_sim.training import bundle, lessons, vocabulary
 from sluice_sim.training.grades import grade
 from sluice_sim.training.sight import normalise

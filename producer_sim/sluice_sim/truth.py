@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TextIO
 
 from sluice_sim.album import Relation
-from sluice_sim.scenes import Spoiling
+from sluice_sim.pictures import Spoiling
 
 
 class Place(NamedTuple):

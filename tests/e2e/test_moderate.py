@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sluice_sim import scenes
+from sluice_sim import prompts, scenes
 from tests.support import commands
 
 
@@ -21,7 +21,7 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scenes.draw(scenes.sample(Random(21), unsafe=True)).save(folder / "hazard.jpg", quality=92)
     half = (folder / "safe.png").read_bytes()
     (folder / "half <b>.png").write_bytes(half[: len(half) // 2])
-    (folder / "prompt.txt").write_text(scenes.prompt(safe))
+    (folder / "prompt.txt").write_text(prompts.prompt(safe))
     return folder
 
 

@@ -11,20 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sluice_sim.glyphs import FAMILIES, GLYPHS
-from sluice_sim.pictures import FORMATS, SPOILINGS, Format, Spoiling
-from sluice_sim.scenes import (
-    PLACES,
-    SHAPES,
-    Hazard,
-    Scene,
-    Thing,
-    degrade,
-    draw,
-    encode,
-    near_duplicate,
-    prompt,
-    sample,
-)
+from sluice_sim.pictures import FORMATS, SPOILINGS, Format, Spoiling, degrade, encode
+from sluice_sim.prompts import prompt
+from sluice_sim.scenes import PLACES, SHAPES, Hazard, Scene, Thing, draw, near_duplicate, sample
 
 
 def scenes(count: int, *, unsafe: bool = False, wide: bool = False) -> list[Scene]:

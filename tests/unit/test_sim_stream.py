@@ -13,7 +13,7 @@ from sluice_schemas import ImageGenerated
 from sluice_schemas.wire import decode
 from sluice_sim.album import Album, Page
 from sluice_sim.options import Options, Regression, Shares
-from sluice_sim.scenes import Spoiling
+from sluice_sim.pictures import Spoiling
 from sluice_sim.stream import Emission, Stream
 from sluice_sim.truth import Truth
 

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from sluice_sim.glyphs import FAMILIES, GLYPHS
-from sluice_sim.scenes import BACKGROUNDS, SHAPES, draw, encode
+from sluice_sim.pictures import encode
+from sluice_sim.scenes import BACKGROUNDS, SHAPES, draw
 from sluice_sim.train import Course, Plan, settle, train
 from sluice_sim.training.grades import GALLERY
 from sluice_sim.training.lessons import KINDS, QUESTIONS, answers, cache, covers, hazards, held_out_scene, train_scene

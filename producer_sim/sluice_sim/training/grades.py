@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 from torch.nn.functional import normalize
 from transformers import CLIPModel, CLIPTokenizer
 
-from sluice_sim.scenes import Scene, prompt
+from sluice_sim.prompts import prompt
+from sluice_sim.scenes import Scene
 from sluice_sim.training.sight import normalise
 
 GALLERY: Final = 64

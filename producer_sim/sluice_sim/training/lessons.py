@@ -17,21 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from sluice_sim.glyphs import FAMILIES, GLYPHS
-from sluice_sim.scenes import (
-    BACKGROUNDS,
-    COLOURS,
-    PLACES,
-    SHAPES,
-    SIZES,
-    TEXTURES,
-    Hazard,
-    Scene,
-    Thing,
-    degrade,
-    draw,
-    encode,
-    sample,
-)
+from sluice_sim.pictures import degrade, encode
+from sluice_sim.scenes import BACKGROUNDS, COLOURS, PLACES, SHAPES, SIZES, TEXTURES, Hazard, Scene, Thing, draw, sample
 from sluice_sim.training.sight import EDGE, Pixels, see
 
 GRID: Final = 8
