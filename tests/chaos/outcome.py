@@ -23,7 +23,7 @@ class Kill:
     ready_s: float | None = None
     """Until the worker's next life could judge."""
     recovered_s: float | None = None
-    """Until the first output after that."""
+    """Until the first output after that, or until others had answered all that waited."""
 
     @property
     def in_flow(self) -> bool:

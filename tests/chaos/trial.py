@@ -109,7 +109,8 @@ class Trial:
         by_name = {worker.name: worker for worker in self.workers}
         for kill in self.kills:
             since_s = self.elapsed_s - kill.at_s
-            if kill.ready_s is not None and kill.recovered_s is None and seen:
+            taken_over = self.answered >= kill.answered + kill.waiting
+            if seen and kill.recovered_s is None and (kill.ready_s is not None or taken_over):
                 kill.recovered_s = since_s
             if kill.ready_s is None and by_name[kill.worker].ready:
                 kill.ready_s = since_s
