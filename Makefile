@@ -29,6 +29,7 @@ check: $(VENV)/.dev ## Lint, types, layers, schema compatibility, docs in step
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy consumer schemas/sluice_schemas producer_sim tests
 	$(BIN)/lint-imports
+	$(BIN)/sluice config docs --check docs/settings.md
 	$(BIN)/python -m pytest --quiet tests/architecture tests/contract/test_schema_compatibility.py
 
 format: $(VENV)/.dev ## Format the code and mend what ruff can

@@ -80,7 +80,9 @@ def address() -> Iterator[str]:
             yield found
 
 
-@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.registry)])
+@pytest.fixture(
+    params=["fake", pytest.param("real", marks=(pytest.mark.registry, pytest.mark.xdist_group("registry")))]
+)
 def registry(request: pytest.FixtureRequest) -> Iterator[Registry]:
     """Reach a registry, fake or real."""
     if request.param == "fake":
