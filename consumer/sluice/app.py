@@ -122,8 +122,7 @@ def run(settings: Settings, stopping: Callable[[], bool]) -> None:
         export.configure(version("sluice"), worker)
     with consumer(settings) as loop:
         log.info("ready", bundle=settings.models.bundle, worker=worker)
-        loop.run(stopping)
-        log.info("drained", left=len(loop.flights))
+        log.info("drained", left=loop.run(stopping))
 
 
 def _codec(settings: Settings) -> Codec:

@@ -9,7 +9,7 @@ import pytest
 from sluice.core.batcher import Batcher
 from sluice.core.deadletter import Fuse
 from sluice.core.domain import Batch, Outcome, Partition
-from sluice.core.errors import DependencyDown, DeviceLost, TooManyDeadLetters
+from sluice.core.errors import DependencyDown, DeviceLost, Fenced, TooManyDeadLetters
 from sluice.core.loop import Loop, Pace
 from tests.support.fake_bus import FakeCluster, FakeSource, Fate
 from tests.support.outcomes import VERDICTS, judged, rejected
@@ -179,6 +179,25 @@ def test_draining_gives_up_at_its_deadline() -> None:
     bench.loop.each_turn = lambda: bench.sleep(0.3)
     bench.loop.drain()
     assert bench.loop.flights
+    assert bench.published == []
+
+
+def test_a_fenced_member_lands_nothing_on_its_way_out() -> None:
+    bench = Bench()
+    fates = deque([Fate.CRASH_BEFORE])
+    bench.cluster.fate = lambda: fates.popleft() if fates else Fate.COMMIT
+    for _ in range(2):
+        bench.cluster.append(b"k", b"v")
+
+    def finish_when_launched() -> None:
+        bench.now += 0.1
+        if bench.roads:
+            bench.finish()
+
+    bench.loop.each_turn = finish_when_launched
+    with pytest.raises(Fenced):
+        bench.loop.run(lambda: False)
+    bench.source.close()
     assert bench.published == []
 
 

@@ -52,12 +52,20 @@ class Loop:
     _full_since: float | None = None
     _retry_at: float = 0.0
 
-    def run(self, stopping: Callable[[], bool]) -> None:
-        """Turn until `stopping` says so, then drain. Raises Fatal errors as they come."""
+    def run(self, stopping: Callable[[], bool]) -> int:
+        """Turn until `stopping` says so, then drain; return how many flights were left behind.
+
+        Raises Fatal errors as they come. Afterwards nothing lands any more: leaving the group revokes partitions, and
+        a fenced member that committed once more would open a producer and fence its successor.
+        """
         self.source.subscribe(on_revoke=self._revoke, on_lost=self._lose)
-        while not stopping():
-            self.turn()
-        self.drain()
+        try:
+            while not stopping():
+                self.turn()
+            self.drain()
+            return len(self.flights)
+        finally:
+            self.flights.clear()
 
     def turn(self) -> None:
         """Do each of the loop's duties once; never blocks for longer than a poll or a transaction."""
