@@ -7,6 +7,7 @@
 - A rebalance is a set: revoked partitions go into `flight.lost`, and landing skips their records.
 """
 
+import logging
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from sluice.core.deadletter import Fuse
 from sluice.core.domain import Flight, Outcome, Partition, Rejected
 from sluice.core.errors import DependencyDown, TransactionAborted
 from sluice.core.seams import Committer, Observe, Road, Source
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,25 +93,31 @@ class Loop:
         return len(self.flights) >= self.pace.max_flights
 
     def _poll(self) -> None:
-        now = self.clock()
-        if not (self._full and self.batcher.full):
-            if self._full_since is not None:
-                self._full_since = None
-                self.source.resume()
-                self.observe("paused", 0, {})
-        elif self._full_since is None:
-            self._full_since = now
-        if self._full_since is not None:
-            if now - self._full_since < self.pace.full_grace_s:
-                self.sleep(self.pace.busy_poll_s)
-                return
-            self.source.pause()
-            self.observe("paused", 1, {})
+        if not self._flow():
+            self.sleep(self.pace.busy_poll_s)
+            return
         wait_s = self.pace.busy_poll_s if self.flights or self.batcher else self.pace.idle_poll_s
         records = self.source.poll(self.batcher.max_records, wait_s)
         self.batcher.add(records, self.clock())
         if records:
             self.observe("records.polled", len(records), {})
+
+    def _flow(self) -> bool:
+        """Pause or resume as the deque asks; return whether to poll, which waits only while full for a moment."""
+        if not (self._full and self.batcher.full):
+            if self._full_since is not None:
+                self._full_since = None
+                self.source.resume()
+                self.observe("paused", 0, {})
+            return True
+        now = self.clock()
+        if self._full_since is None:
+            self._full_since = now
+        if now - self._full_since < self.pace.full_grace_s:
+            return False
+        self.source.pause()
+        self.observe("paused", 1, {})
+        return True
 
     def _launch(self) -> None:
         while not self._full and (batch := self.batcher.cut(self.clock())):
@@ -121,7 +130,7 @@ class Loop:
         landing: list[Flight] = []
         outcomes: list[Outcome] = []
         for flight in self.flights:
-            if not flight.outcomes.done() or isinstance(flight.outcomes.exception(), DependencyDown):
+            if not flight.outcomes.done() or _down(flight):
                 break
             landing.append(flight)
             outcomes += [o for o in flight.outcomes.result() if o.record.partition not in flight.lost]
@@ -145,16 +154,18 @@ class Loop:
 
     def _retry(self) -> None:
         """Launch again the flights that a dependency stopped, once the pause is over."""
-        down = [f for f in self.flights if f.outcomes.done() and isinstance(f.outcomes.exception(), DependencyDown)]
+        down = [(flight, error) for flight in self.flights if (error := _down(flight))]
         now = self.clock()
         if not down:
             self._retry_at = 0.0
         elif not self._retry_at:
+            error = down[0][1]
             self._retry_at = now + self.pace.retry_pause_s
-            self.observe("dependency.down", 1, {"error": str(down[0].outcomes.exception())})
+            self.observe("dependency.down", 1, {"dependency": error.dependency})
+            _logger.warning("%s; trying again in %g s, records wait", error, self.pace.retry_pause_s)
         elif now >= self._retry_at:
             self._retry_at = 0.0
-            for flight in down:
+            for flight, _ in down:
                 flight.outcomes = self.road(flight.batch)
 
     def _revoke(self, partitions: frozenset[Partition]) -> None:
@@ -176,3 +187,9 @@ class Loop:
         rejected = (outcome.verdict for outcome in outcomes if isinstance(outcome, Rejected))
         for reason, count in Counter(verdict.indeterminate_reason or "" for verdict in rejected).items():
             self.observe("dead_letters", count, {"reason": reason})
+
+
+def _down(flight: Flight) -> DependencyDown | None:
+    """Return what stopped the flight, if a dependency did."""
+    error = flight.outcomes.exception() if flight.outcomes.done() else None
+    return error if isinstance(error, DependencyDown) else None
