@@ -130,7 +130,7 @@ def hold(stage: Stage, size: Size, name: str, plan: Plan) -> Finding:
         trial = Trial(stage, size, stack)
         try:
             plan(trial)
-            trial.until(lambda: trial.settled)
+            trial.until(lambda: trial.settled and all(worker.ready for worker in trial.workers))
         except GaveUp as error:
             sys.stderr.write(f"{error}\n")
         endings = trial.drain()
