@@ -10,11 +10,11 @@ from confluent_kafka import TopicPartition
 
 from sluice.bus import topics
 from sluice.bus.client import admin_config, consumer_config, open_admin, open_consumer
+from sluice.bus.farewell import bury
 from sluice.settings import Kafka, Media
 from sluice.settings import Topics as TopicSettings
 from sluice.settings.environment import without_settings
 from sluice_sim import broker as sim
-from tests.chaos.eviction import evict_all
 
 ANSWER_WITHIN_S = 30.0
 SESSION_TIMEOUT_S = 6.0  # what a kill costs: the dead member holds its partitions for so long
@@ -38,7 +38,7 @@ class Stage:
     partitions: int = 6
     given: Mapping[str, str] = field(default_factory=dict)
     evicts: bool = True
-    """Whether the broker gives up dead members; see `eviction`."""
+    """Whether the broker gives up dead members; see `sluice.bus.farewell`."""
     name: str = field(default_factory=lambda: uuid4().hex[:8])
 
     @property
@@ -77,7 +77,7 @@ class Stage:
     def bury(self) -> None:
         """Do what is to be done about the death of the only worker before its next life."""
         if not self.evicts:
-            evict_all(self.kafka)
+            bury(self.kafka.bootstrap_servers, self.kafka.group_id)
 
     def environment(self, worker: str) -> dict[str, str]:
         """Return the environment of one `sluice run`: production's settings but for what a trial must change."""

@@ -16,13 +16,13 @@ _LEAVE_GROUP, _VERSION = 13, 0  # Kafka protocol: api key; the first version nam
 _TIMEOUT_S = 10.0
 
 
-def bury(address: str, group: str, client_id: str) -> int:
-    """Take every member of `group` that goes by `client_id` out of it; return how many there were.
+def bury(address: str, group: str, client_id: str | None = None) -> int:
+    """Take every member of `group`, or those that go by `client_id`, out of it; return how many there were.
 
-    For one broker on loopback without authentication.
+    The caller knows that they are dead. For one broker on loopback without authentication.
     """
     admin = open_admin({"bootstrap.servers": address, "log_level": 0}, lambda _: None)
-    dead = [member for member in _members(admin, group) if member[1] == client_id]
+    dead = [member for member in _members(admin, group) if client_id in {None, member[1]}]
     for member_id, _ in dead:
         _leave(address, group, member_id)
     return len(dead)
