@@ -30,6 +30,7 @@ from sluice_schemas.parts import (
     Technical,
     Timings,
 )
+from sluice_schemas.standing import Folded, Kept, Standing
 from sluice_schemas.topics import TOPICS, Topic
 from sluice_schemas.wire import decode, encode
 
@@ -51,12 +52,14 @@ __all__ = [
     "Experiment",
     "Feedback",
     "FeedbackKind",
+    "Folded",
     "Framing",
     "Generator",
     "Header",
     "Headers",
     "Image",
     "ImageGenerated",
+    "Kept",
     "Lora",
     "Mode",
     "ModelRef",
@@ -68,6 +71,7 @@ __all__ = [
     "RegistryRefused",
     "SingleObjectFraming",
     "Source",
+    "Standing",
     "Status",
     "Technical",
     "Timings",

@@ -2,7 +2,8 @@
 
 Both functions are pure. A display service folds every verdict of an image with `latest`, from a `read_committed`
 consumer that has replayed its store to the end, and asks `may_show` each time it is about to send bytes.
-Whatever is not an explicit yes is a placeholder; there is no "timeout, then show".
+Whatever is not an explicit yes is a placeholder; there is no "timeout, then show". `standing` does the folding for a
+service that restarts.
 """
 
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ class Why(StrEnum):
     BYTES_CHANGED = "bytes_changed"
     POLICY_TOO_OLD = "policy_too_old"
     EXPIRED = "expired"
+    NOT_REPLAYED = "not_replayed"
+    REVOKED = "revoked"
+    UNVERIFIED = "unverified"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Decision:
     @property
     def alert(self) -> bool:
         """Whether somebody should look at it."""
-        return self.reason in {Why.BYTES_CHANGED, Why.INDETERMINATE}
+        return self.reason in {Why.BYTES_CHANGED, Why.INDETERMINATE, Why.UNVERIFIED}
 
 
 def may_show(verdict: Verdict | None, image_sha256: str, *, minimum_policy_version: int, now: datetime) -> Decision:

@@ -15,6 +15,8 @@ Headers = tuple[tuple[str, bytes | None], ...]
 
 CONTENT_TYPE = "application/avro"
 SPEC_VERSION = "1.0"
+SIGNATURE = "sluice-signature"
+KEY_ID = "sluice-key-id"
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _TRACESTATE_MAX = 512  # what the specification asks everyone to pass on

@@ -1,0 +1,183 @@
+"""What stands for every image: the state of a display service, and how it survives a restart.
+
+Per image three facts are kept, and each only ever grows: the verdict that stands (`gate.latest`), whether a tombstone
+took the image away, whether a record about it could not be read or proven. So records may come in any order and any
+number of times, a service may go back as far as it likes, and two services that have seen the same records agree.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from sluice_schemas import gate
+from sluice_schemas.errors import WireError
+from sluice_schemas.events import Verdict
+from sluice_schemas.framing import Framing, SingleObjectFraming
+from sluice_schemas.gate import Decision, Why
+from sluice_schemas.headers import KEY_ID, SIGNATURE, Headers
+from sluice_schemas.topics import VERDICTS
+from sluice_schemas.wire import SCHEMA_ID_HEADER
+
+Check = Callable[[bytes, Headers, Verdict], str | None]
+"""Says why a message is not to be trusted (a stable snake_case code), None if it is: `signing.KeyRing.check`."""
+
+REVOKED = "sluice-revoked"
+DOUBTED = "sluice-doubted"
+_KEPT_HEADERS = frozenset({SIGNATURE, KEY_ID, SCHEMA_ID_HEADER})
+_MARK = b"1"
+_NO_SKEW = timedelta()
+
+
+def trusting(value: bytes, headers: Headers, verdict: Verdict) -> str | None:
+    """Trust every message that can be read: who may write the topic is left to the broker."""
+    del value, headers, verdict
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a store keeps of one image: a record of a compacted topic, or a row. `value` is empty without a verdict.
+
+    The value and the signature are those of the verdict that stands, byte for byte, so that both can be checked again.
+    """
+
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What one record did: to which image, whether its `Kept` is a new one, and why it was refused (then: alert)."""
+
+    image_id: str | None
+    changed: bool
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of one image; the value and headers are those the verdict came with."""
+
+    verdict: Verdict | None = None
+    value: bytes = b""
+    headers: Headers = ()
+    revoked: bool = False
+    doubted: bool = False
+
+    def joined(self, other: "_Known") -> "_Known":
+        """Return what both know together; the order does not matter."""
+        stands = self
+        if other.verdict is not None and gate.latest(self.verdict, other.verdict) is not self.verdict:
+            stands = other
+        return replace(stands, revoked=self.revoked or other.revoked, doubted=self.doubted or other.doubted)
+
+
+_NOTHING = _Known()
+
+
+class Standing:
+    """Folds the records of the verdict topic and answers whether an image may be shown; one thread at a time.
+
+    Nothing is shown before `aim` said how far there is to read and `reached` that it was read. `clock_skew` is how far
+    the clocks of judges and display may be apart: a verdict expires that much earlier.
+    """
+
+    def __init__(
+        self,
+        *,
+        check: Check = trusting,
+        framing: Framing | None = None,
+        topic: str = VERDICTS.name,
+        clock_skew: timedelta = _NO_SKEW,
+    ) -> None:
+        self.positions: dict[int, int] = {}
+        self._check = check
+        self._framing = framing or SingleObjectFraming()
+        self._topic = topic
+        self._skew = clock_skew
+        self._images: dict[str, _Known] = {}
+        self._ends: dict[int, int] = {}
+
+    def fold(self, key: bytes | None, value: bytes | None, headers: Headers = ()) -> Folded:
+        """Take in one record. What cannot be read or proven puts the image of its key in doubt, for good.
+
+        Raises RegistryDown or RegistryRefused, nothing taken in, when the framing needs a registry: try again.
+        """
+        named = None if key is None else key.decode("utf-8", "surrogateescape")
+        if value is None:
+            return self._join(named, _Known(revoked=True), "no_key" if named is None else None)
+        about, known, refused = self._read(value, headers)
+        if refused is not None and named is not None:
+            about = named  # what is not believed does not say whom it is about
+        return self._join(about, known, refused)
+
+    def reached(self, partition: int, position: int) -> None:
+        """Say that everything before this offset was folded: the consumer's position, which passes control records."""
+        self.positions[partition] = max(position, self.positions.get(partition, position))
+
+    def aim(self, ends: Mapping[int, int]) -> None:
+        """Say how far to read before anything is shown: the end offset of every partition, asked now."""
+        self._ends = dict(ends)
+
+    @property
+    def replayed(self) -> bool:
+        """Whether every partition was read to the end that was aimed at."""
+        return bool(self._ends) and all(self.positions.get(part, -1) >= end for part, end in self._ends.items())
+
+    def may_show(self, image_id: str, image_sha256: str, *, minimum_policy_version: int, now: datetime) -> Decision:
+        """Decide whether bytes with this SHA-256 may be shown as this image, as `gate.may_show` does."""
+        known = self._images.get(image_id, _NOTHING)
+        refusals = (
+            (not self.replayed, Why.NOT_REPLAYED),
+            (known.revoked, Why.REVOKED),
+            (known.doubted, Why.UNVERIFIED),
+        )
+        for refused, reason in refusals:
+            if refused:
+                return Decision(show=False, reason=reason)
+        return gate.may_show(
+            known.verdict, image_sha256, minimum_policy_version=minimum_policy_version, now=now + self._skew
+        )
+
+    def kept(self, image_id: str) -> Kept:
+        """Return what to store of an image: before the positions, then any restart is safe."""
+        known = self._images.get(image_id, _NOTHING)
+        marks = ((REVOKED, known.revoked), (DOUBTED, known.doubted))
+        headers = (*known.headers, *((name, _MARK) for name, marked in marks if marked))
+        return Kept(image_id.encode("utf-8", "surrogateescape"), known.value, headers)
+
+    def all_kept(self) -> Iterator[Kept]:
+        """Yield what to store of every image."""
+        return map(self.kept, self._images)
+
+    def restore(self, records: Iterable[Kept], positions: Mapping[int, int]) -> None:
+        """Take in what was stored, checked anew: a key that is no longer trusted takes its verdicts with it."""
+        for record in records:
+            if record.value:
+                self.fold(record.key, record.value, record.headers)
+            names = {name for name, _ in record.headers}
+            marks = _Known(revoked=REVOKED in names, doubted=DOUBTED in names)
+            self._join(record.key.decode("utf-8", "surrogateescape"), marks, None)
+        for partition, position in positions.items():
+            self.reached(partition, position)
+
+    def _read(self, value: bytes, headers: Headers) -> tuple[str | None, _Known, str | None]:
+        """Return whom a value is about, what it makes known, and why it is refused."""
+        try:
+            verdict = self._framing.decode(self._topic, value, headers, Verdict)
+        except WireError as error:
+            return None, _Known(doubted=True), error.reason
+        refused = self._check(value, headers, verdict)
+        if refused is not None:
+            return verdict.image_id, _Known(doubted=True), refused
+        own = tuple((name, content) for name, content in headers if name in _KEPT_HEADERS)
+        return verdict.image_id, _Known(verdict, value, own), None
+
+    def _join(self, image_id: str | None, known: _Known, refused: str | None) -> Folded:
+        if image_id is None:
+            return Folded(None, changed=False, refused=refused)
+        before = self._images.get(image_id, _NOTHING)
+        after = before.joined(known)
+        self._images[image_id] = after
+        return Folded(image_id, after != before, refused)

@@ -1,0 +1,139 @@
+"""What a display service knows: folded in any order, restored after a restart, silent until it has read everything."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from hashlib import sha256
+from itertools import permutations
+from uuid import UUID
+
+import pytest
+
+from sluice_schemas import Kept, RegistryDown, SingleObjectFraming, Status, Why, encode
+from sluice_schemas.headers import Headers
+from sluice_schemas.standing import DOUBTED, REVOKED, Standing
+from sluice_schemas.wire import E
+from tests.unit.schemas_strategies import NOON, VERDICT
+
+SHA = sha256(b"image").hexdigest()
+ALLOW = replace(VERDICT, image_sha256=SHA)
+BLOCK = replace(ALLOW, status=Status.BLOCK, verdict_id=UUID(int=2))
+Message = tuple[bytes | None, bytes | None]
+SHOWN: Message = (b"i", encode(ALLOW))
+HIDDEN: Message = (b"i", encode(BLOCK))
+GONE: Message = (b"i", None)
+JUNK: Message = (b"i", b"\xc3\x01junk")
+
+
+def after(*messages: Message) -> Standing:
+    """Return what stands after these, all of them read."""
+    standing = Standing()
+    standing.aim({0: len(messages)})
+    for offset, (key, value) in enumerate(messages):
+        standing.fold(key, value)
+        standing.reached(0, offset + 1)
+    standing.reached(0, len(messages))
+    return standing
+
+
+def why(standing: Standing, image_id: str = "i") -> Why:
+    return standing.may_show(image_id, SHA, minimum_policy_version=1, now=NOON).reason
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        ([], Why.NO_VERDICT),
+        ([SHOWN], Why.ALLOWED),
+        ([SHOWN, SHOWN], Why.ALLOWED),
+        ([SHOWN, HIDDEN], Why.NOT_ALLOWED),
+        ([SHOWN, GONE], Why.REVOKED),
+        ([SHOWN, JUNK], Why.UNVERIFIED),
+        ([SHOWN, HIDDEN, GONE, JUNK], Why.REVOKED),
+        ([SHOWN, (None, None), (None, b"junk")], Why.ALLOWED),
+    ],
+)
+def test_the_order_of_records_does_not_matter(messages: Sequence[Message], reason: Why) -> None:
+    assert {why(after(*order)) for order in permutations(messages)} == {reason}
+
+
+def test_a_verdict_speaks_of_the_image_it_names_whatever_its_key() -> None:
+    standing = after((b"other", encode(ALLOW)))
+    assert (why(standing), why(standing, "other")) == (Why.ALLOWED, Why.NO_VERDICT)
+
+
+def test_nothing_is_shown_before_the_end_of_every_partition() -> None:
+    standing = after(SHOWN)
+    assert why(standing) is Why.ALLOWED
+    standing.aim({0: 1, 1: 5})
+    standing.reached(1, 4)
+    assert why(standing) is Why.NOT_REPLAYED
+    standing.reached(1, 5)
+    standing.reached(1, 2)  # going back over what is known takes nothing away
+    assert why(standing) is Why.ALLOWED
+
+
+def test_nobody_who_does_not_know_the_end_has_reached_it() -> None:
+    standing = Standing()
+    standing.fold(*SHOWN)
+    standing.reached(0, 100)
+    assert why(standing) is Why.NOT_REPLAYED
+
+
+@pytest.mark.parametrize("messages", [[], [SHOWN], [SHOWN, HIDDEN], [SHOWN, GONE], [SHOWN, JUNK], [GONE], [JUNK]])
+def test_a_restart_changes_nothing(messages: Sequence[Message]) -> None:
+    before, again = after(*messages), Standing()
+    again.restore(before.all_kept(), before.positions)
+    assert why(again) is Why.NOT_REPLAYED
+    again.aim(before.positions)
+    assert why(again) is why(before)
+    assert sorted(again.all_kept(), key=str) == sorted(before.all_kept(), key=str)
+
+
+def test_what_is_kept_is_the_verdicts_own_bytes_and_what_it_takes_to_check_them() -> None:
+    standing = Standing()
+    headers: Headers = (("ce_id", b"1"), ("sluice-signature", b"s"), ("sluice-key-id", b"k"))
+    standing.fold(b"i", encode(ALLOW), headers)
+    assert standing.kept("i") == Kept(b"i", encode(ALLOW), headers[1:])
+    standing.fold(*GONE)
+    standing.fold(*JUNK)
+    assert [name for name, _ in standing.kept("i").headers[2:]] == [REVOKED, DOUBTED]
+
+
+def test_the_marks_of_a_store_mean_nothing_on_the_topic() -> None:
+    standing = after()
+    assert standing.fold(b"i", encode(ALLOW), ((REVOKED, b"1"), (DOUBTED, b"1"))).changed
+    standing.reached(0, 0)
+    assert why(standing) is Why.ALLOWED
+
+
+def test_a_record_says_what_it_changed_and_why_it_was_refused() -> None:
+    standing = Standing()
+    found = [standing.fold(*message) for message in (SHOWN, SHOWN, HIDDEN, SHOWN, JUNK, JUNK, GONE, (None, None))]
+    assert [fold.changed for fold in found] == [True, False, True, False, True, False, True, False]
+    assert [fold.refused for fold in found] == [None] * 4 + ["malformed"] * 2 + [None, "no_key"]
+
+
+def test_a_verdict_expires_earlier_by_what_clocks_may_differ() -> None:
+    standing = Standing(clock_skew=timedelta(minutes=1))
+    standing.aim({0: 0})
+    standing.reached(0, 0)
+    standing.fold(b"i", encode(replace(ALLOW, expires_at=NOON + timedelta(seconds=61))))
+    assert why(standing) is Why.ALLOWED
+    late = standing.may_show("i", SHA, minimum_policy_version=1, now=NOON + timedelta(seconds=1))
+    assert late.reason is Why.EXPIRED
+
+
+class Down(SingleObjectFraming):
+    """A framing whose registry gives no answer."""
+
+    def decode(self, topic: str, data: bytes | None, headers: object, expected_type: type[E]) -> E:
+        del topic, data, headers, expected_type
+        raise RegistryDown("no answer")
+
+
+def test_a_record_that_cannot_be_asked_about_changes_nothing() -> None:
+    standing = Standing(framing=Down())
+    with pytest.raises(RegistryDown):
+        standing.fold(*SHOWN)
+    assert not list(standing.all_kept())
