@@ -15,7 +15,7 @@ from importlib.metadata import version
 import structlog
 
 from sluice.bus.client import consumer_config, open_consumer, open_producer, producer_config, transactional_id
-from sluice.bus.codec import Codec, framing_of
+from sluice.bus.codec import Codec, framing_of, signing_of
 from sluice.bus.committer import KafkaCommitter
 from sluice.bus.source import KafkaSource
 from sluice.core.batcher import Batcher
@@ -127,7 +127,13 @@ def run(settings: Settings, stopping: Callable[[], bool]) -> None:
 
 def _codec(settings: Settings) -> Codec:
     framing = framing_of(settings.registry, settings.topics)
-    return Codec(framing, settings.topics, f"/sluice/{settings.kafka.group_id}", settings.media.max_event_bytes)
+    return Codec(
+        framing,
+        settings.topics,
+        f"/sluice/{settings.kafka.group_id}",
+        settings.media.max_event_bytes,
+        signing_of(settings.signing),
+    )
 
 
 def _steps(codec: Codec, fetcher: Fetcher, judge: Judging) -> Steps:

@@ -7,12 +7,13 @@ from typing import TypeVar
 
 from sluice.core.domain import Judged, Message, Outcome, Record
 from sluice.core.errors import BadSettings, DependencyDown, Undecodable
-from sluice.settings import Registry, Topics
+from sluice.settings import Registry, Signing, Topics
 from sluice_schemas import (
     CloudEvent,
     DeadLetter,
     Event,
     Framing,
+    Headers,
     ImageGenerated,
     Quality,
     RegistryDown,
@@ -26,11 +27,20 @@ from sluice_schemas import (
 )
 from sluice_schemas.registry import ConfluentFraming, connect
 from sluice_schemas.released import newest
+from sluice_schemas.signing import Signer
 from sluice_schemas.topics import subject_of
 
 DEPENDENCY = "schema registry"
 E = TypeVar("E", bound=Event)
 T = TypeVar("T")
+Sign = Callable[[bytes, Headers], Headers]
+"""Returns the headers that prove a message's value and headers."""
+
+
+def unsigned(value: bytes, headers: Headers) -> Headers:
+    """Prove nothing."""
+    del value, headers
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,7 @@ class Codec:
     topics: Topics
     source: str
     max_event_bytes: int
+    sign: Sign = unsigned
 
     def decode(self, record: Record) -> ImageGenerated:
         """Return the event of an input record. Raises Undecodable or DependencyDown."""
@@ -77,7 +88,8 @@ class Codec:
         attributes = CloudEvent.of(
             event, source=self.source, causation_id=causation_id(record), trace=read_trace(record.headers)
         )
-        return Message(topic, key, value, (*attributes.headers(), *headers))
+        proof = self.sign(value, headers) if isinstance(event, Verdict) else ()
+        return Message(topic, key, value, (*attributes.headers(), *headers, *proof))
 
 
 def causation_id(record: Record) -> str:
@@ -85,6 +97,18 @@ def causation_id(record: Record) -> str:
     cloud_event = read_cloud_event(record.headers)
     place = record.partition
     return cloud_event.id if cloud_event else f"{place.topic}/{place.index}/{record.offset}"
+
+
+def signing_of(signing: Signing) -> Sign:
+    """Return how verdicts are signed. Raises BadSettings when the key cannot be used."""
+    if signing.key_file is None:
+        return unsigned
+    try:
+        return Signer.of(signing.key_id, signing.key_file.read_bytes())
+    except OSError as error:
+        raise BadSettings(f"signing.key_file: {signing.key_file}: {error.strerror}") from None
+    except ValueError as error:
+        raise BadSettings(f"signing.key_file: {signing.key_file}: {error}; make one with `sluice keys new`") from None
 
 
 def framing_of(registry: Registry, topics: Topics) -> Framing:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sluice.cli import config, dlq, models, policy, topics
+from sluice.cli import config, dlq, keys, models, policy, topics
 from sluice.cli.demo import demo
 from sluice.cli.doctor import doctor
 from sluice.cli.frame import EXIT_CODES, Invocation
@@ -33,6 +33,7 @@ app.command()(tail)
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(models.app, name="models")
 app.add_typer(policy.app, name="policy")
+app.add_typer(keys.app, name="keys")
 app.add_typer(config.app, name="config")
 
 

@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from sluice.settings.images import Fetch, Media
 from sluice.settings.judging import Models, Policy, Precision
-from sluice.settings.kafka import Kafka, Registry, SecurityProtocol, Topics
+from sluice.settings.kafka import Kafka, Registry, SecurityProtocol, Signing, Topics
 from sluice.settings.running import Batching, DeadLetters, Fuse, Telemetry
 from sluice.settings.section import MIB, Section
 
@@ -27,6 +27,7 @@ __all__ = [
     "Section",
     "SecurityProtocol",
     "Settings",
+    "Signing",
     "Telemetry",
     "Topics",
 ]
@@ -48,6 +49,7 @@ class Settings(BaseSettings):
     kafka: Kafka = Kafka()
     topics: Topics = Topics()
     registry: Registry = Registry()
+    signing: Signing = Signing()
     batching: Batching = Batching()
     fuse: Fuse = Fuse()
     fetch: Fetch = Fetch()

@@ -2,10 +2,10 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from sluice.settings.section import MIB, Bytes, Count, Keyed, Seconds, Section
 
@@ -113,3 +113,19 @@ class Registry(Section):
         if "@" in urlsplit(url).netloc:
             raise ValueError("must hold no credentials; use registry.username and registry.password")
         return url
+
+
+class Signing(Section):
+    """Ed25519 signatures on verdicts, for display services that believe nobody else. Empty: none."""
+
+    key_file: Path | None = Field(
+        None,
+        description="Private key (PEM) of `sluice keys new`; best on a secret volume. Empty: verdicts are unsigned.",
+    )
+    key_id: str = Field("", description="The key's name in the key ring of display services.")
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if bool(self.key_file) != bool(self.key_id):
+            raise ValueError("key_file and key_id belong together; set both or neither")
+        return self
