@@ -32,6 +32,9 @@ check: $(VENV)/.dev ## Lint, types, layers, schema compatibility, docs in step
 	$(BIN)/sluice config docs --check docs/settings.md
 	$(BIN)/python -m pytest --quiet tests/architecture tests/contract/test_schema_compatibility.py
 
+bench: $(VENV)/.dev ## Measure what is claimed to be fast (tests/bench/README.md)
+	$(BIN)/python -m tests.bench codec
+
 format: $(VENV)/.dev ## Format the code and mend what ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
