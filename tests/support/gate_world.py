@@ -1,0 +1,310 @@
+"""A small world around the display gate: a log of verdicts, everything that can go wrong on the way, and an oracle.
+
+The oracle knows the truth of every record (who made it, what was done to it) and works the contract's table out from
+the whole history at each question; it shares no code with the gate.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import cache
+from random import Random
+from typing import Literal
+from uuid import UUID
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from sluice_schemas import Kept, Mode, Override, PolicyRef, SingleObjectFraming, Standing, Status, Verdict, Why, encode
+from sluice_schemas.headers import Headers
+from sluice_schemas.signing import KeyRing, Signer
+from sluice_schemas.wire import E
+from tests.unit.schemas_strategies import NOON, VERDICT
+
+IMAGES = ("a", "b", "c")
+SHAS = ("1" * 64, "2" * 64)
+PARTITIONS = {"a": 0, "b": 1, "c": 1}
+SKEW = timedelta(minutes=2)
+STRICTEST_FIRST = ("BLOCK", "INDETERMINATE", "REVIEW", "BLUR", "ALLOW")
+Truth = Literal["genuine", "gone", "bad"]
+Build = Callable[[], Standing]
+
+
+def minute(number: int) -> datetime:
+    return NOON + timedelta(minutes=number)
+
+
+OLD, NEW, STRANGER = (Signer(name, Ed25519PrivateKey.from_private_bytes(name.encode() * 32)) for name in "ons")
+RING = KeyRing([OLD.trusted(until=minute(2)), NEW.trusted(since=minute(1))])
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A record of the log, and the truth about it. `image` is that of its key."""
+
+    truth: Truth
+    image: str
+    value: bytes | None
+    headers: Headers = ()
+    verdict: Verdict | None = None
+
+
+@cache
+def genuine(verdict: Verdict) -> Sent:
+    """Return the verdict as a worker publishes it: with the new key as soon as that is trusted."""
+    value = encode(verdict)
+    signer = NEW if verdict.produced_at >= minute(1) else OLD
+    return Sent("genuine", verdict.image_id, value, signer(value, ()), verdict)
+
+
+@cache
+def forged(verdict: Verdict, how: str) -> Sent:
+    """Return a record that must not be believed."""
+    good = genuine(verdict)
+    value = good.value or b""
+    headers: Mapping[str, Headers] = {
+        "unsigned": (),
+        "stranger": STRANGER(value, ()),
+        "stolen name": (STRANGER(value, ())[0], NEW(value, ())[1]),
+        "too late": OLD(value, ()),
+        "too early": NEW(value, ()),
+        "other's signature": genuine(replace(verdict, image_id="z")).headers,
+    }
+    if how == "junk":
+        return Sent("bad", good.image, value[:-1], good.headers)
+    if how == "bytes":
+        status = Status.ALLOW if verdict.status is not Status.ALLOW else Status.BLUR
+        return Sent("bad", good.image, encode(replace(verdict, status=status)), good.headers)
+    moment = {"too late": minute(2), "too early": minute(0)}.get(how)
+    if moment is not None:
+        value = encode(replace(verdict, produced_at=moment))
+        return Sent("bad", good.image, value, (OLD if how == "too late" else NEW)(value, ()))
+    return Sent("bad", good.image, value, headers[how])
+
+
+FORGERIES = ("unsigned", "stranger", "stolen name", "too late", "too early", "other's signature", "junk", "bytes")
+
+
+def any_verdict(dice: Random) -> Verdict:
+    """Return a verdict from few values, so that verdicts collide."""
+    statuses = (Status.ALLOW, Status.ALLOW, Status.ALLOW, *Status)
+    version = dice.choice((1, 1, 2, 2, 3))
+    override = Override(minute(dice.choice((1, 5)))) if dice.random() < 0.1 else None
+    expires = minute(dice.choice((4, 8, 30))) if dice.random() < 0.3 else None
+    return replace(
+        VERDICT,
+        image_id=dice.choice(IMAGES),
+        image_sha256=SHAS[dice.random() < 0.1],
+        status=dice.choice(statuses),
+        mode=Mode.SHADOW if dice.random() < 0.1 else Mode.ENFORCE,
+        policy=PolicyRef("p", version, "d"),
+        verdict_id=UUID(int=version),
+        produced_at=minute(dice.choice((0, 1, 1, 3))),
+        expires_at=expires,
+        override=override,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of the gate."""
+
+    image: str
+    sha256: str
+    minimum: int
+    now: datetime
+
+
+def answers(taken: Sequence[Sent], asked: Question, *, replayed: bool) -> set[Why]:
+    """Return what the contract allows as the answer: one reason, or several where verdicts tie."""
+    if not replayed:
+        return {Why.NOT_REPLAYED}
+    about = [sent for sent in taken if sent.image == asked.image]
+    if any(sent.truth == "gone" for sent in about):
+        return {Why.REVOKED}
+    if any(sent.truth == "bad" for sent in about):
+        return {Why.UNVERIFIED}
+    verdicts = [sent.verdict for sent in about if sent.verdict]
+    if not verdicts:
+        return {Why.NO_VERDICT}
+    return _of_those_that_count([verdict for verdict in verdicts if verdict.mode == "ENFORCE"], asked)
+
+
+def _of_those_that_count(verdicts: list[Verdict], asked: Question) -> set[Why]:
+    if not verdicts:
+        return {Why.SHADOW}
+    people = [verdict.override.at for verdict in verdicts if verdict.override]
+    if people:
+        verdicts = [v for v in verdicts if v.override and v.override.at == max(people)]
+    newest = max(verdict.policy.version for verdict in verdicts)
+    statuses = {verdict.status for verdict in verdicts if verdict.policy.version == newest}
+    strictest = next(status for status in STRICTEST_FIRST if status in statuses)
+    if strictest != "ALLOW":
+        return {Why.INDETERMINATE if strictest == "INDETERMINATE" else Why.NOT_ALLOWED}
+    return {_of_an_allow(verdict, asked) for verdict in verdicts if verdict.policy.version == newest}
+
+
+def _of_an_allow(verdict: Verdict, asked: Question) -> Why:
+    if verdict.image_sha256 != asked.sha256:
+        return Why.BYTES_CHANGED
+    if verdict.policy.version < asked.minimum:
+        return Why.POLICY_TOO_OLD
+    if verdict.expires_at and verdict.expires_at <= asked.now + SKEW:
+        return Why.EXPIRED
+    return Why.ALLOWED
+
+
+class _Remembering(SingleObjectFraming):
+    """Decodes the same bytes once: traces share few verdicts, and decoding has tests of its own."""
+
+    def __init__(self) -> None:
+        self.known: dict[bytes | None, object] = {}
+
+    def decode(self, topic: str, data: bytes | None, headers: object, expected_type: type[E]) -> E:
+        del headers  # no registry, no schema ids
+        found = self.known.get(data)
+        if not isinstance(found, expected_type):
+            found = super().decode(topic, data, (), expected_type)
+            self.known[data] = found
+        return found
+
+
+REMEMBERING = _Remembering()
+REMEMBERED = cache(RING.check)
+
+
+@dataclass(slots=True)
+class World:
+    """One display service, its store, and the log it reads; steps go by dice."""
+
+    build: Build
+    dice: Random
+    logs: dict[int, list[Sent]] = field(default_factory=lambda: {0: [], 1: []})
+    taken: list[Sent] = field(default_factory=list)
+    positions: dict[int, int] = field(default_factory=lambda: {0: 0, 1: 0})
+    ends: dict[int, int] = field(default_factory=dict)
+    minimum: int = 1
+    now: datetime = NOON
+    given: Counter[Why] = field(default_factory=Counter)
+    standing: Standing = field(init=False)
+    store: tuple[list[Kept], dict[int, int], list[Sent]] = field(init=False, default=([], {}, []))
+
+    def __post_init__(self) -> None:
+        self.standing = self.build()
+        self.aim()
+
+    def aim(self) -> None:
+        """Ask the broker for the end."""
+        self.ends = {partition: len(log) for partition, log in self.logs.items()}
+        self.standing.aim(self.ends)
+        for partition, position in self.positions.items():
+            self.standing.reached(partition, position)
+
+    def take(self, sent: Sent) -> None:
+        self.standing.fold(sent.image.encode(), sent.value, sent.headers)
+        self.taken.append(sent)
+
+    def read(self, most: int = 100) -> None:
+        """Read on, in order."""
+        for partition, log in self.logs.items():
+            for sent in log[self.positions[partition] :][:most]:
+                self.take(sent)
+                self.positions[partition] += 1
+            self.standing.reached(partition, self.positions[partition])
+
+    def publish(self, sent: Sent) -> None:
+        self.logs[PARTITIONS[sent.image]].append(sent)
+        if self.dice.random() < 0.8:
+            self.read()
+
+    def judge(self) -> None:
+        self.publish(genuine(any_verdict(self.dice)))
+
+    def forge(self) -> None:
+        self.publish(forged(any_verdict(self.dice), self.dice.choice(FORGERIES)))
+
+    def revoke(self) -> None:
+        self.publish(Sent("gone", self.dice.choice(IMAGES), None))
+
+    def redeliver(self) -> None:
+        """Bring any record again, or ahead of its turn."""
+        log = self.logs[self.dice.randrange(2)]
+        if log:
+            self.take(self.dice.choice(log))
+
+    def save(self) -> None:
+        self.store = (list(self.standing.all_kept()), dict(self.positions), list(self.taken))
+
+    def restart(self) -> None:
+        """Come back with what was stored last, perhaps a while ago, and read a little."""
+        kept, positions, taken = self.store
+        self.dice.shuffle(kept)
+        self._begin(positions, taken)
+        self.standing.restore(kept, positions)
+        self.aim()
+
+    def begin_anew(self) -> None:
+        """Come back with nothing, and read a little."""
+        self._begin({}, [])
+        self.aim()
+        self.read(self.dice.randrange(3))
+
+    def _begin(self, positions: dict[int, int], taken: list[Sent]) -> None:
+        self.standing = self.build()
+        self.positions = {0: 0, 1: 0} | positions
+        self.taken = list(taken)
+
+    def raise_policy(self) -> None:
+        self.minimum = self.minimum % 3 + 1
+
+    def wait(self) -> None:
+        self.now += timedelta(minutes=self.dice.choice((1, 1, 2, 5)))
+
+    def ask(self) -> str | None:
+        """Ask about any image and bytes; return where gate and oracle part."""
+        asked = Question(self.dice.choice(IMAGES), SHAS[self.dice.random() < 0.1], self.minimum, self.now)
+        decision = self.standing.may_show(
+            asked.image, asked.sha256, minimum_policy_version=asked.minimum, now=asked.now
+        )
+        replayed = all(self.positions[partition] >= end for partition, end in self.ends.items())
+        allowed = answers(self.taken, asked, replayed=replayed)
+        self.given[decision.reason] += 1
+        if decision.reason in allowed and decision.show is (decision.reason is Why.ALLOWED):
+            return None
+        return f"{decision.reason} where {sorted(allowed)} is right: {asked}"
+
+
+FAULTS = (
+    World.forge,
+    World.revoke,
+    World.redeliver,
+    World.restart,
+    World.begin_anew,
+    World.raise_policy,
+    World.wait,
+    World.aim,
+)
+
+
+def trace(build: Build, seed: int, given: Counter[Why] | None = None, *, steps: int = 50) -> str | None:
+    """Return where a trace goes wrong, None if it does not, and count the answers.
+
+    Each trace has a few kinds of trouble only, so that some get far.
+    """
+    dice = Random(seed)
+    world = World(build, dice, given=Counter() if given is None else given)
+    trouble = dice.sample(FAULTS, dice.randint(1, 5))
+    for step in range(steps):
+        chance = dice.random()
+        if chance < 0.45:
+            world.judge()
+        elif chance < 0.6:
+            world.read()
+        elif chance < 0.7:
+            world.save()
+        elif chance < 0.8 or len(trouble) < 3:
+            dice.choice(trouble)(world)
+        wrong = world.ask()
+        if wrong:
+            return f"seed {seed}, step {step}: {wrong}"
+    return None
