@@ -6,10 +6,13 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from tests.bench import codec
+from tests.bench import codec, transactions
 from tests.bench.measure import Ratio
 
-BENCHMARKS: Mapping[str, Callable[[], Iterable[Ratio]]] = {"codec": codec.ratios}
+BENCHMARKS: Mapping[str, Callable[[], Iterable[Ratio]]] = {
+    "codec": codec.ratios,
+    "transactions": transactions.ratios,
+}
 
 
 def main() -> None:
