@@ -108,3 +108,17 @@ def test_the_display_service_of_the_readme_shows_what_it_may() -> None:
     assert not service["show"]("i", b"other")
     service["on_verdict"](encode(replace(allowed, status=Status.BLOCK)))
     assert not service["show"]("i", b"image")
+
+
+def test_the_restarting_service_of_the_readme_goes_on_where_it_stopped() -> None:
+    readme = (SCHEMAS / "README.md").read_text(encoding="utf-8")
+    code = readme.split("```python\n")[2].split("```")[0]
+    first: dict[str, Any] = {}
+    exec(code, first)  # noqa: S102
+    first["on_record"](b"i", encode(replace(VERDICT, image_sha256=sha256(b"image").hexdigest())), ())
+    second: dict[str, Any] = {}
+    exec(code, second)  # noqa: S102
+    second["start"](first["store"].values(), {0: 1}, {0: 2})
+    assert not second["show"]("i", b"image")
+    second["after_poll"](0, 2)
+    assert second["show"]("i", b"image")
