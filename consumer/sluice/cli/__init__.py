@@ -13,6 +13,7 @@ from sluice.cli.frame import EXIT_CODES, Invocation
 from sluice.cli.moderate import moderate
 from sluice.cli.run import run
 from sluice.cli.tail import tail
+from sluice.cli.verify import verify
 
 app = typer.Typer(
     name="sluice",
@@ -26,6 +27,7 @@ app = typer.Typer(
 
 app.command()(demo)
 app.command()(moderate)
+app.command()(verify)
 app.command()(run)
 app.command()(doctor)
 app.add_typer(topics.app, name="topics")

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class _Choice:
+class Choice:
     """What the command line says of models and policy; empty leaves it to the settings."""
 
     bundle: str
     policy: Path | None
 
     def over(self, settings: Settings) -> Settings:
+        """Return the settings with the choice in place."""
         models = settings.models.model_copy(update={"bundle": self.bundle}) if self.bundle else settings.models
         policy = Policy(file=self.policy, mode=settings.policy.mode) if self.policy else settings.policy
         return settings.model_copy(update={"models": models, "policy": policy})
@@ -50,7 +51,7 @@ def moderate(
     """
     from sluice.moderation import moderate as judge
 
-    settings = _Choice(bundle, policy).over(settings_of(context))
+    settings = Choice(bundle, policy).over(settings_of(context))
     with console(stderr=True).status("judging"):
         findings = list(judge(images, settings, prompt=prompt))
     _tell(findings, as_json=as_json)
