@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -184,3 +184,37 @@ def test_an_inline_image_is_not_carried_unless_asked() -> None:
     assert isinstance(outcome, Rejected)
     assert outcome.dead_letter.value is None
     assert outcome.dead_letter.value_sha256
+
+
+@pytest.mark.parametrize("timestamp_ms", [-1, 253_402_300_800_000, 2**63 - 1])
+@pytest.mark.parametrize("value", [b"good", b"garbage"])
+def test_a_time_that_no_calendar_holds_is_left_out(timestamp_ms: int, value: bytes) -> None:
+    record = dataclasses.replace(batch(value).records[0], timestamp_ms=timestamp_ms)
+    [outcome] = pipeline().outcomes(Batch((record,), FillReason.COUNT, 9.5))
+    assert isinstance(outcome, Judged if value == b"good" else Rejected)
+    assert outcome.verdict.source.timestamp is None
+
+
+@pytest.mark.parametrize("field", ["image_id", "tenant_id", "request_id", "generator"])
+def test_names_too_long_to_be_repeated_are_a_dead_letter_that_does_not_repeat_them(field: str) -> None:
+    long = "x" * 20_000
+    changes: dict[str, Any] = {field: Generator(long) if field == "generator" else long}
+    steps = dataclasses.replace(STEPS, decode=lambda record: dataclasses.replace(decode(record), **changes))
+    [outcome] = pipeline(steps).outcomes(batch(b"good"))
+    assert isinstance(outcome, Rejected)
+    assert (outcome.dead_letter.error.stage, outcome.dead_letter.error.reason) == ("decode_event", "names_too_long")
+    assert outcome.verdict.image_id == "unreadable:images/3/0"
+    assert long not in repr(outcome.verdict)
+
+
+def test_a_dead_letter_carries_key_and_headers_only_up_to_its_limit() -> None:
+    record = dataclasses.replace(batch(b"garbage").records[0], key=b"k" * 9, headers=(("a", b"b" * 8), ("c", None)))
+    [outcome] = pipeline().outcomes(Batch((record,), FillReason.COUNT, 9.5))
+    assert isinstance(outcome, Rejected)
+    assert outcome.dead_letter.key is None
+    assert outcome.dead_letter.headers == ()
+    record = dataclasses.replace(record, key=b"k" * 8, headers=(("a", b"b" * 6), ("c", None)))
+    [outcome] = pipeline().outcomes(Batch((record,), FillReason.COUNT, 9.5))
+    assert isinstance(outcome, Rejected)
+    assert outcome.dead_letter.key == b"k" * 8
+    assert [(header.key, header.value) for header in outcome.dead_letter.headers] == [("a", b"b" * 6), ("c", None)]

@@ -29,6 +29,7 @@ from sluice_schemas import (
 )
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST_MS = 253_402_300_799_999  # the last millisecond of the year 9999; whoever sends a record chooses its timestamp
 ARTEFACT_MODEL = "artefact"
 
 
@@ -139,12 +140,18 @@ class Clerk:
             first_seen=verdict.produced_at,
             worker=self.worker,
             produced_at=verdict.produced_at,
-            key=record.key,
+            key=record.key if len(record.key or b"") <= self.max_value_bytes else None,
             value=value if carried else None,
             value_sha256=hashlib.sha256(value).hexdigest() if value is not None else None,
             value_size_bytes=len(value or b""),
-            headers=tuple(Header(name, content) for name, content in record.headers),
+            headers=self._headers(record),
         )
+
+    def _headers(self, record: Record) -> tuple[Header, ...]:
+        """Return the headers, none of them when they are together larger than a value may be."""
+        size = sum(len(name) + len(content or b"") for name, content in record.headers)
+        fit = size <= self.max_value_bytes
+        return tuple(Header(name, content) for name, content in record.headers) if fit else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +165,7 @@ class Subject:
 
 
 def source_of(record: Record) -> Source:
-    """Return the place of `record` in the log, as events name it."""
-    timestamp = EPOCH + timedelta(milliseconds=record.timestamp_ms) if record.timestamp_ms >= 0 else None
+    """Return the place of `record` in the log, as events name it; a time that no calendar holds is left out."""
+    known = 0 <= record.timestamp_ms <= _LATEST_MS
+    timestamp = EPOCH + timedelta(milliseconds=record.timestamp_ms) if known else None
     return Source(record.partition.topic, record.partition.index, record.offset, timestamp)

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sluice.core.domain import Batch, Decision, Job, Message, Outcome, Picture, Record, Rejected, Scores
-from sluice.core.errors import DependencyDown, Fatal, Rejection, Unscorable
+from sluice.core.errors import DependencyDown, Fatal, Rejection, Undecodable, Unscorable
 from sluice.core.outcomes import Clerk, Subject
 from sluice.core.seams import Lane, Observe
 from sluice.core.spans import process_span
 from sluice_schemas import Image, ImageGenerated, Status, Timings
+
+_MAX_NAMES = 16_384  # characters; an image_id stands in a verdict thrice: as its field, its key and its ce_subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +102,10 @@ class Pipeline:
         watch.lap("decode", started)
 
     def _admit(self, passage: _Passage) -> None:
-        passage.event = self.steps.decode(passage.record)
-        passage.fetched = self.steps.fetch(passage.event.image)
+        event = self.steps.decode(passage.record)
+        _refuse_long_names(event)
+        passage.event = event
+        passage.fetched = self.steps.fetch(event.image)
 
     def _decode(self, passage: _Passage) -> None:
         if passage.fetched:
@@ -156,6 +160,14 @@ class Pipeline:
             model=laps.get("model"),
             total=total,
         )
+
+
+def _refuse_long_names(event: ImageGenerated) -> None:
+    """Raise Undecodable when what our events repeat of this one would not fit a topic that takes 1 MiB a message."""
+    repeated = (event.image_id, event.tenant_id, event.request_id, event.generator, event.experiment)
+    size = sum(len(str(part)) for part in repeated)
+    if size > _MAX_NAMES:
+        raise Undecodable("names_too_long", f"{size} characters of ids and generator, the limit is {_MAX_NAMES}")
 
 
 def _collect(passage: _Passage) -> None:
