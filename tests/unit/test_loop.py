@@ -211,3 +211,14 @@ def test_a_failed_watch_leaves_the_loop() -> None:
     bench.loop.each_turn = hung
     with pytest.raises(DeviceLost):
         bench.turns(1)
+
+
+def test_a_flight_that_is_ours_no_more_does_not_hold_up_the_others_by_its_dependency() -> None:
+    bench = Bench()
+    bench.start(4)
+    bench.roads.popleft()[1].set_exception(DependencyDown("store"))
+    bench.loop.flights[0].lost |= {bench.partition}
+    bench.finish()
+    bench.turns(1)
+    assert bench.published == [b"0/2", b"0/3"]
+    assert not bench.loop.flights

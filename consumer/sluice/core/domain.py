@@ -187,6 +187,11 @@ class Flight:
     outcomes: Future[list[Outcome]]
     lost: set[Partition] = field(default_factory=set)
 
+    @property
+    def gone(self) -> bool:
+        """Whether none of its records are ours any more."""
+        return self.batch.partitions <= self.lost
+
 
 Offsets = Mapping[Partition, int]
 GroupMetadata = Any  # confluent_kafka's opaque value; only the bus looks inside

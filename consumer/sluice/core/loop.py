@@ -130,10 +130,12 @@ class Loop:
         landing: list[Flight] = []
         outcomes: list[Outcome] = []
         for flight in self.flights:
-            if not flight.outcomes.done() or _down(flight):
+            down = _down(flight)
+            if not flight.outcomes.done() or (down and not flight.gone):
                 break
             landing.append(flight)
-            outcomes += [o for o in flight.outcomes.result() if o.record.partition not in flight.lost]
+            if not down:
+                outcomes += [o for o in flight.outcomes.result() if o.record.partition not in flight.lost]
         if not landing:
             return
         fuse = self.fuse.after(outcomes)
@@ -154,7 +156,7 @@ class Loop:
 
     def _retry(self) -> None:
         """Launch again the flights that a dependency stopped, once the pause is over."""
-        down = [(flight, error) for flight in self.flights if (error := _down(flight))]
+        down = [(flight, error) for flight in self.flights if (error := _down(flight)) and not flight.gone]
         now = self.clock()
         if not down:
             self._retry_at = 0.0
