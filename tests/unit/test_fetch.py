@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -281,6 +282,14 @@ def test_files_are_read_below_the_roots_only(make: Make, tmp_path: Path) -> None
 def test_a_loop_of_links_is_no_file(make: Make, tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     assert isinstance(failure(make(file_roots=(tmp_path,)), Image(uri=(tmp_path / "loop").as_uri())), Rejection)
+
+
+def test_a_path_that_no_disk_holds_is_its_records_fault(make: Make, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+        fetcher = make(file_roots=(tmp_path,))
+        assert isinstance(failure(fetcher, Image(uri=(tmp_path / ("a" * 300)).as_uri())), Unfetchable)
+        assert isinstance(failure(fetcher, Image(uri=(tmp_path / "socket").as_uri())), Refused)
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,8 @@ def test_a_reference_within_the_rules_is_read(uri: str, reference: Web | Stored 
         ("s3://pictures@evil.com/a", "reference_malformed"),
         ("s3://PICTURES/a", "reference_malformed"),
         ("s3:///a", "reference_malformed"),
+        ("s3://pictures/" + "a" * 1025, "reference_malformed"),
+        ("s3://pictures/" + "é" * 513, "reference_malformed"),
         ("file://evil.com/share/a", "reference_malformed"),
         ("file://localhost/etc/passwd", "reference_malformed"),
         ("file:/etc/passwd", "reference_malformed"),

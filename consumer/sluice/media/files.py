@@ -1,5 +1,6 @@
 """file: references, under the roots that settings name."""
 
+import errno
 import os
 import stat
 from collections.abc import Sequence
@@ -8,6 +9,8 @@ from pathlib import Path
 from sluice.core.errors import DependencyDown, Refused, Unfetchable
 
 _PIECE = 1 << 20
+_NO_PATH = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL})
+_NO_FILE = frozenset({errno.ENXIO, errno.ENODEV})  # a socket, a device without a driver
 
 
 def read(path: bytes, roots: Sequence[Path], max_bytes: int) -> bytes:
@@ -30,10 +33,19 @@ def read(path: bytes, roots: Sequence[Path], max_bytes: int) -> bytes:
     except (PermissionError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
         raise Unfetchable("forbidden", "the file may not be read") from error
     except OSError as error:
-        raise DependencyDown("files", f"error {error.errno}") from error
+        raise _refusal(error) from error
     if len(data) > max_bytes:
         raise Unfetchable("too_large", f"over {max_bytes} bytes")
     return data
+
+
+def _refusal(error: OSError) -> Refused | Unfetchable | DependencyDown:
+    """Tell what the path is to blame for, which no waiting mends, from what the disk is."""
+    if error.errno in _NO_PATH:
+        return Unfetchable("not_found", "no such file")
+    if error.errno in _NO_FILE:
+        return Refused("reference_path", "not a regular file")
+    return DependencyDown("files", f"error {error.errno}")
 
 
 def _content(descriptor: int, max_bytes: int) -> bytes:

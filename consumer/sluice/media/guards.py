@@ -24,6 +24,7 @@ _UNSAFE = re.compile(r"[^\x21-\x7e]|[\"<>^`{|}]")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _MAX_PORT = 65535
 _MAX_HOST = 253
+_MAX_KEY_BYTES = 1024  # S3's own limit; a store answers a longer one as it answers when it is out of order
 
 # Own tables: ipaddress.is_global of Python 3.11 calls 64:ff9b::7f00:1, 2002:7f00:1:: and 224.0.0.1 global.
 _PRIVATE = [
@@ -187,6 +188,8 @@ def _stored(rest: str, rules: Rules) -> Stored:
         raise Refused("reference_bucket", "not among SLUICE_FETCH__S3_BUCKETS")
     if any(part in ("", ".", "..") for part in key.split("/")):
         raise Refused("reference_malformed", "a key with empty or dotted parts")
+    if len(key.encode("utf-8", "replace")) > _MAX_KEY_BYTES:
+        raise Refused("reference_malformed", "a key over 1,024 bytes")
     return Stored(bucket, key)
 
 
