@@ -1,5 +1,6 @@
 """Decoder processes may die in any way; the pool answers all the same."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sluice.core.errors import Unreadable
+from sluice.core.errors import DependencyDown, Unreadable
 from sluice.core.seams import MetricName
 from sluice.media.limits import Limits
 from sluice.media.picture import picture
@@ -125,6 +126,21 @@ def test_the_pool_survives_the_death_of_its_template(pool: DecoderPool) -> None:
     os.kill(pool._nursery._process.pid, signal.SIGKILL)
     gone(before)
     assert ask(pool, "pid") != before
+
+
+def test_a_machine_without_room_for_a_process_is_not_the_images_fault(
+    pool: DecoderPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "no more processes")
+
+    os.kill(pool._nursery._process.pid, signal.SIGKILL)
+    gone(pool._nursery._process.pid)
+    with monkeypatch.context() as crowded:
+        crowded.setattr(subprocess, "Popen", full)
+        with pytest.raises(DependencyDown):
+            ask(pool, "fine")
+    assert ask(pool, "fine") == 1
 
 
 def test_no_process_is_left_after_close() -> None:

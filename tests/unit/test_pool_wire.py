@@ -126,7 +126,9 @@ def test_a_thumbnail_is_there_and_within_its_edge_when_asked_for(pair: Pair, thu
         receive(pair, Limits(thumbnail_edge=64))
 
 
-@pytest.mark.parametrize("meta", [["because", ""], ["corrupt"], ["corrupt", 1], {"corrupt": ""}, "corrupt"])
+@pytest.mark.parametrize(
+    "meta", [["because", ""], ["corrupt"], ["corrupt", 1], {"corrupt": ""}, "corrupt", ["corrupt", "\ud800"]]
+)
 def test_only_known_reasons_are_repeated(pair: Pair, meta: object) -> None:
     reply(pair, meta, kind=1, tiles=0)
     with pytest.raises(wire.Garbled):

@@ -156,12 +156,13 @@ class _Nursery:
         with self._lock:
             for last in (False, True):
                 try:
+                    if last:
+                        self._start()
                     return self._fork()
                 except (OSError, wire.Garbled) as error:
                     self._stop()
                     if last:
                         raise DependencyDown("decoder processes", "they do not start") from error
-                    self._start()
         raise AssertionError("unreachable")
 
     def kill(self, number: int) -> None:

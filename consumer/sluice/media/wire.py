@@ -116,7 +116,7 @@ def _picture(meta: dict[str, object], *, sha256: str, tiles: Pixels, thumbnail: 
 
 def _refusal(meta: object) -> Unreadable:
     match meta:
-        case [str(reason), str(message)] if reason in REASONS:
+        case [str(reason), str(message)] if reason in REASONS and message.isprintable():
             return Unreadable(reason, message)
         case _:
             raise Garbled("reason")
