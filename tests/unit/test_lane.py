@@ -143,6 +143,27 @@ def test_a_busy_device_is_not_the_images_fault() -> None:
     running.close()
 
 
+def test_want_of_memory_halves_the_batch() -> None:
+    def narrow(batch: Sequence[Job]) -> Answers:
+        if len(batch) > 2:
+            raise MemoryError
+        return good(batch)
+
+    assert isolating(narrow, numbered(7)) == [SCORES] * 7
+
+
+@pytest.mark.parametrize("first", [MemoryError(), RuntimeError("odd")])
+def test_no_memory_for_one_image_is_a_busy_device_and_not_the_images_fault(first: Exception) -> None:
+    errors = iter([first, MemoryError()])
+
+    def full(batch: Sequence[Job]) -> Answers:
+        del batch
+        raise next(errors)
+
+    with pytest.raises(DependencyDown):
+        isolating(full, numbered(1))
+
+
 def test_a_lost_device_ends_the_lane() -> None:
     running = lane(failing({"0"}, DeviceLost("gone"), {}))
     with pytest.raises(DeviceLost, match="gone"):

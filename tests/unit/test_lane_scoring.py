@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from sluice.core.domain import Job, Pixels, Score, Scores
 from sluice.core.errors import BadSettings, DependencyDown, DeviceLost, Rejection, Unscorable, WeightsNotAttested
 from sluice.models import plugin
+from sluice.models.clip import PromptEncoder
 from sluice.models.guard import GuardBand
 from sluice.models.lane import Lane
 from sluice.models.layout import canonical
@@ -404,6 +405,19 @@ def test_tiles_of_another_size_are_an_error_of_that_picture_alone(folder: Path, 
         "model_error",
         "model_error",
     ]
+
+
+def test_no_memory_for_a_prompt_is_a_busy_device(
+    folder: Path, pictures: list[Pixels], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    lane = load(Models(bundle=str(folder)))
+    monkeypatch.setattr(PromptEncoder, "_embed", full)
+    with pytest.raises(DependencyDown):
+        lane.score([jobs.job(pictures[0], "a cat")])
+    lane.close()
 
 
 def test_no_jobs_no_scores(folder: Path) -> None:

@@ -10,13 +10,14 @@ from contextlib import suppress
 from threading import Condition, Thread
 
 from sluice.core.domain import Job, Scores
-from sluice.core.errors import DeviceLost, Fatal, Rejection, SluiceError, Unscorable
+from sluice.core.errors import DependencyDown, DeviceLost, Fatal, Rejection, SluiceError, Unscorable
 from sluice_schemas import ModelRef
 
 Answers = list[Scores | Rejection]
 Score = Callable[[Sequence[Job]], Answers]
 
 DIED = "the model lane died"
+NO_ROOM = ("device memory", "one image does not fit")
 
 BUGS = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 """What torch, a tokenizer or a plug-in raises when it cannot cope with an input."""
@@ -148,12 +149,18 @@ class Lane:
 
 
 def isolating(score: Score, jobs: Sequence[Job]) -> Answers:
-    """Score a batch; when that fails, halve it down to the images that fail alone. Those get Unscorable."""
+    """Score a batch; when that fails, halve it down to the images that fail alone. Those get Unscorable.
+
+    What fails for want of memory does so because of others on the device: one image that does not fit waits.
+    """
     try:
         return score(jobs)
     except Rejection as rejection:
         if len(jobs) == 1:
             return [rejection]
+    except MemoryError as error:
+        if len(jobs) == 1:
+            raise DependencyDown(*NO_ROOM) from error
     except BUGS:
         if len(jobs) == 1:
             return [_second_try(score, jobs)]
@@ -166,5 +173,7 @@ def _second_try(score: Score, jobs: Sequence[Job]) -> Scores | Rejection:
         return score(jobs)[0]
     except Rejection as rejection:
         return rejection
+    except MemoryError as error:
+        raise DependencyDown(*NO_ROOM) from error
     except BUGS as error:
         return Unscorable("model_error", type(error).__name__)

@@ -15,7 +15,7 @@ from sluice.models.clip import Ids, Prompt, PromptEncoder, Tokenizer, Vector, ag
 from sluice.models.guard import GuardBand
 from sluice.models.plugin import Model
 from sluice.models.safety import IDS
-from sluice.models.sight import Look, View
+from sluice.models.sight import Look, View, guarded
 from sluice_schemas import Clip
 
 Verdicts = list[Scores | Rejection]
@@ -79,7 +79,7 @@ class Scorer:
         tiles = np.concatenate([job.picture.tiles for job in jobs])
         view, again = self._look_twice(tiles)
         prompts = [None if job.prompt is None else self.text.tokenizer(job.prompt) for job in jobs]
-        texts = self.text.encoder([ids for prompt in prompts if prompt for ids in prompt.sequences])
+        texts = guarded(self.text.encoder, [ids for prompt in prompts if prompt for ids in prompt.sequences])
         return _Seen(view, again, prompts, texts, self._opinions(jobs))
 
     def _look_twice(self, tiles: Pixels) -> tuple[View, NDArray[np.bool_]]:

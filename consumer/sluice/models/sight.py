@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from sluice.core.errors import DependencyDown, DeviceLost
 from sluice.models.clip import Vector, unit
 from sluice.models.safety import Margins, SafetyHead
 from sluice.models.towers import VisionTower
+
+Given = TypeVar("Given")
+Seen = TypeVar("Seen")
 
 REGROW_AFTER = 256
 """Passes that must succeed at a reduced size before a larger one is tried again."""
@@ -135,10 +138,10 @@ class FixedShape:
         return View(Margins._make(column[:kept] for column in view.margins), view.embeddings[:kept])
 
 
-def guarded(look: Look, tiles: Pixels) -> View:
+def guarded(look: Callable[[Given], Seen], given: Given) -> Seen:
     """Look, with torch's errors translated: MemoryError when memory ran out, DeviceLost when the device broke."""
     try:
-        return look(tiles)
+        return look(given)
     except torch.OutOfMemoryError as error:
         torch.cuda.empty_cache()
         raise MemoryError from error
