@@ -8,13 +8,14 @@ import pytest
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
+from sluice.app import _codec
 from sluice.bus.codec import signing_of, unsigned
 from sluice.cli import app
 from sluice.cli.frame import Invocation
 from sluice.core.errors import BadSettings
-from sluice.settings import Signing
+from sluice.settings import Settings, Signing
 from sluice_schemas.headers import KEY_ID, SIGNATURE
-from sluice_schemas.signing import KeyRing
+from sluice_schemas.signing import KeyRing, Signer, new_key
 from tests.support.outcomes import judged
 from tests.unit.test_codec import CODEC, record
 
@@ -31,6 +32,14 @@ def test_a_new_key_signs_verdicts_alone_and_its_ring_entry_proves_them(tmp_path:
     assert not {SIGNATURE, KEY_ID} & {name for name, _ in quality.headers}
     assert "PRIVATE" not in made.output
     assert json.loads(made.stdout)[0]["id"] == "k1"
+
+
+def test_the_consumer_signs_with_the_key_of_its_settings(tmp_path: Path) -> None:
+    file = tmp_path / "key.pem"
+    file.write_bytes(new_key())
+    codec = _codec(Settings.model_validate({"signing": {"key_file": file, "key_id": "k1"}}))
+    assert isinstance(codec.sign, Signer)
+    assert codec.sign.key_id == "k1"
 
 
 def test_a_key_is_never_written_over_another(tmp_path: Path) -> None:
