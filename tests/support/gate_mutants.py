@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from sluice_schemas import Decision, Kept, Mode, Standing, Status, Verdict, Why, gate
 from sluice_schemas.headers import KEY_ID, Headers
 from sluice_schemas.standing import _NOTHING, DOUBTED, REVOKED, Folded
-from tests.support.gate_world import NEW, REMEMBERED, REMEMBERING, SKEW, minute
+from tests.support.gate_records import NEW, minute
+from tests.support.gate_world import REMEMBERED, REMEMBERING, SKEW
 
 Ask = tuple[Verdict | None, str, int, datetime]
 
