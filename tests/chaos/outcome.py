@@ -1,34 +1,51 @@
 """What a trial found; field names are the keys of its JSON."""
 
+import signal
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
+from sluice.core.errors import Fenced
 from sluice_sim.report import Report
 from sluice_sim.truth import Sent
 from tests.chaos.stage import Offsets
 
-FAULTS = ("lost", "duplicated", "torn", "out_of_order", "misattributed", "strangers", "unreadable")
+KILL, ZOMBIE, RESTART, HIRE, DISMISS = "kill", "zombie", "restart", "hire", "dismiss"
+ERRORS = ("lost", "duplicated", "torn", "out_of_order", "misattributed", "strangers", "unreadable")
 
 
 @dataclass(slots=True)
-class Kill:
-    """One kill. `answered` and `waiting` count events at that moment; seconds run from it, None for never."""
+class Fault:
+    """One fault. `answered` and `waiting` count events at that moment; seconds run from it, None for never."""
 
-    worker: str
+    kind: str
+    target: str
     answered: int
     waiting: int
+    """Of all events, or of those in a stopped worker's partitions."""
     at_s: float
     ready_s: float | None = None
-    """Until the worker's next life could judge."""
+    """Until a worker could judge again, others had moved on in a stopped one's partitions, all brokers were whole,
+    a newcomer had its share, or one that was asked to leave was gone."""
     recovered_s: float | None = None
-    """Until the first output after that, or until others had answered all that waited."""
+    """Until the first output after that, or, but for stopped workers, until as many were answered as waited."""
 
     @property
     def in_flow(self) -> bool:
         """Whether there was work to lose, and it was taken up again."""
         return self.waiting > 0 and self.recovered_s is not None
+
+
+def permitted(fault: Fault, workers: int) -> list[int]:
+    """Return the exit codes that workers may leave with because of a fault, each once.
+
+    A worker that was overtaken is fenced. One whose commit was under way as a broker died may be left in doubt about
+    it, and says so by the same code; a broker serves them all.
+    """
+    codes = {KILL: [-signal.SIGKILL], ZOMBIE: [Fenced.exit_code], RESTART: [], HIRE: [], DISMISS: []}
+    return codes.get(fault.kind, [Fenced.exit_code] * workers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +56,8 @@ class Finding:
     seed: int
     broker: str
     workers: int
-    kills_wanted: int
-    kills: Sequence[Kill]
+    faults_wanted: int
+    faults: Sequence[Fault]
     endings: Mapping[str, Sequence[int]]
     """Exit codes of every life of each worker, negative for signals."""
     offsets: Mapping[int, Offsets]
@@ -54,31 +71,30 @@ class Finding:
     def exact(self) -> bool:
         """Whether nothing at all is wrong, both readings agree and every fault was really injected in mid-flow."""
         return (
-            not any(self.faults.values())
+            not any(self.errors.values())
             and self.live.status_counts == self.afterwards.status_counts
-            and len(self.kills) == self.kills_wanted
-            and all(kill.in_flow for kill in self.kills)
+            and len(self.faults) == self.faults_wanted
+            and all(fault.in_flow for fault in self.faults)
             and not self.unexpected_endings
         )
 
     @property
-    def faults(self) -> dict[str, int]:
+    def errors(self) -> dict[str, int]:
         """Count what must be zero, the worse of the two readings."""
-        found = {name: max(getattr(self.live, name), getattr(self.afterwards, name)) for name in FAULTS}
+        found = {name: max(getattr(self.live, name), getattr(self.afterwards, name)) for name in ERRORS}
         return found | {"offsets_off": sum(abs(each.end - each.committed) for each in self.offsets.values())}
 
     @property
     def unexpected_endings(self) -> list[int]:
-        """Exit codes beyond those of the kills and of the drain at the end."""
-        codes = sorted(code for lives in self.endings.values() for code in lives if code)
-        for _ in self.kills:
-            if -9 in codes:
-                codes.remove(-9)
-        return codes
+        """Exit codes beyond those of the faults and of the drain at the end."""
+        codes = Counter(code for lives in self.endings.values() for code in lives if code)
+        for fault in self.faults:
+            codes -= Counter(permitted(fault, self.workers))
+        return sorted(codes.elements())
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as JSON's types, the totals first."""
-        recovered = [kill.recovered_s for kill in self.kills if kill.recovered_s is not None]
+        recovered = [fault.recovered_s for fault in self.faults if fault.recovered_s is not None]
         return {
             "plan": self.plan,
             "broker": self.broker,
@@ -86,16 +102,16 @@ class Finding:
             "workers": self.workers,
             "exact": self.exact,
             "events": self.afterwards.published,
-            "kills": len(self.kills),
+            "faults": dict(Counter(fault.kind for fault in self.faults)),
             "restarts": sum(len(lives) - 1 for lives in self.endings.values()),
-            **self.faults,
+            **self.errors,
             "recovered_s": {"median": median(recovered), "max": max(recovered)} if recovered else None,
             "events_per_s": self.afterwards.events_per_s,
             "elapsed_s": self.elapsed_s,
             "status_counts": self.afterwards.status_counts,
             "dead_letters": self.afterwards.dead_letters,
             "latency_ms": asdict(self.afterwards.latency_ms),
-            "each_kill": [asdict(kill) for kill in self.kills],
+            "each_fault": [asdict(fault) for fault in self.faults],
             "endings": {name: list(lives) for name, lives in self.endings.items()},
             "offsets": {index: asdict(each) for index, each in self.offsets.items()},
         }
@@ -103,13 +119,14 @@ class Finding:
     def as_text(self) -> str:
         """Return what a person wants to see first."""
         said = self.as_json()
+        injected = ", ".join(f"{kind} {count}" for kind, count in said["faults"].items()) or "none"
         recovered = said["recovered_s"] or {"median": float("nan"), "max": float("nan")}
         return "\n".join(
             [
                 f"{self.plan} on {self.broker}, seed {self.seed}: {'exact' if self.exact else 'NOT EXACT'}",
-                f"  {said['events']} events, {said['kills']} kills, {said['restarts']} restarts",
+                f"  {said['events']} events, faults: {injected}, {said['restarts']} restarts",
                 f"  {self.elapsed_s:.0f} s, {said['events_per_s']:.0f} events/s",
-                "  " + ", ".join(f"{name} {count}" for name, count in self.faults.items()),
+                "  " + ", ".join(f"{name} {count}" for name, count in self.errors.items()),
                 f"  recovered after {recovered['median']:.1f} s (median), {recovered['max']:.1f} s (longest)",
                 "  " + ", ".join(f"{status} {count}" for status, count in sorted(said["status_counts"].items())),
                 *([f"  unexpected endings: {self.unexpected_endings}"] if self.unexpected_endings else []),

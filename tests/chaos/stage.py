@@ -1,5 +1,6 @@
 """Where a trial takes place: a broker, a folder, and topics and a group that are this trial's own."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ from sluice.settings import Kafka, Media
 from sluice.settings import Topics as TopicSettings
 from sluice.settings.environment import without_settings
 from sluice_sim import broker as sim
+from tests.chaos.group import Group
+from tests.support.brokers import Cluster
 
 ANSWER_WITHIN_S = 30.0
 SESSION_TIMEOUT_S = 6.0  # what a kill costs: the dead member holds its partitions for so long
@@ -37,6 +40,8 @@ class Stage:
     bundle: str = "starter"
     partitions: int = 6
     given: Mapping[str, str] = field(default_factory=dict)
+    cluster: Cluster | None = None
+    """The brokers, where a trial may kill some."""
     evicts: bool = True
     """Whether the broker gives up dead members; see `sluice.bus.farewell`."""
     name: str = field(default_factory=lambda: uuid4().hex[:8])
@@ -57,17 +62,27 @@ class Stage:
         """The broker and the group as the consumer knows them."""
         return Kafka(bootstrap_servers=self.address, group_id=f"group-{self.name}")
 
+    @property
+    def group(self) -> Group:
+        """The group as its coordinator sees it; the members' client ids are the workers' names."""
+        return Group(self.address, self.kafka.group_id, self.topics.images)
+
+    def transactional_id(self, worker: str) -> str:
+        """Return the id that a worker's transactions go by."""
+        return f"{self.kafka.group_id}-{worker}"
+
     def set_up(self) -> Self:
         """Create the topics."""
         names = self.topics
+        copies = len(self.cluster.ports) if self.cluster else 1
         wanted = TopicSettings(
             images=names.images,
             verdicts=names.verdicts,
             quality=names.quality,
             dead_letters=names.dead_letters,
             partitions=self.partitions,
-            replication_factor=1,
-            min_insync_replicas=1,
+            replication_factor=copies,
+            min_insync_replicas=max(1, copies - 1),
         )
         ours = {names.images, names.verdicts, names.quality, names.dead_letters}
         specs = [spec for spec in topics.specs(wanted, Media()) if spec.name in ours]
@@ -85,7 +100,8 @@ class Stage:
         ours = {
             "KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
             "KAFKA__GROUP_ID": kafka.group_id,
-            "KAFKA__TRANSACTIONAL_ID": f"{kafka.group_id}-{worker}",
+            "KAFKA__TRANSACTIONAL_ID": self.transactional_id(worker),
+            "KAFKA__CONSUMER_OPTIONS": json.dumps({"client.id": worker}),
             "KAFKA__SESSION_TIMEOUT_S": f"{SESSION_TIMEOUT_S:g}",
             "TOPICS__IMAGES": names.images,
             "TOPICS__VERDICTS": names.verdicts,

@@ -6,17 +6,17 @@ from typing import Any
 import pytest
 
 from sluice_sim.report import Report
-from tests.chaos.outcome import FAULTS, Finding, Kill
+from tests.chaos.outcome import ERRORS, Fault, Finding
 from tests.chaos.stage import Offsets
 
-KILL = Kill("worker-1", answered=10, waiting=5, at_s=1.0, ready_s=5.0, recovered_s=6.0)
+KILL = Fault("kill", "worker-1", answered=10, waiting=5, at_s=1.0, ready_s=5.0, recovered_s=6.0)
 GOOD = Finding(
     plan="kills",
     seed=1,
     broker="kafka",
     workers=1,
-    kills_wanted=1,
-    kills=[KILL],
+    faults_wanted=1,
+    faults=[KILL],
     endings={"worker-1": [-9, 0]},
     offsets={0: Offsets(20, 20)},
     live=Report(published=20, verdicts=20, status_counts={"ALLOW": 20}),
@@ -25,18 +25,31 @@ GOOD = Finding(
 )
 
 
-def test_a_trial_without_any_fault_is_exact() -> None:
+def test_a_trial_without_any_error_is_exact() -> None:
     assert GOOD.exact
     assert GOOD.as_json()["recovered_s"] == {"median": 6.0, "max": 6.0}
+    assert GOOD.as_json()["faults"] == {"kill": 1}
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_that_one_of_both_readings_found_is_one(fault: str) -> None:
-    found_one: dict[str, Any] = {fault: 1}
+@pytest.mark.parametrize(
+    ("kind", "code", "unexpected"),
+    [("zombie", 71, []), ("zombie", 69, [69]), ("group coordinator", 71, []), ("kill", 71, [71])],
+)
+def test_a_worker_may_find_itself_fenced_if_it_slept_or_a_broker_died(
+    kind: str, code: int, unexpected: list[int]
+) -> None:
+    finding = replace(GOOD, faults=[replace(KILL, kind=kind)], endings={"worker-1": [code, 0]})
+    assert finding.unexpected_endings == unexpected
+    assert finding.exact is (not unexpected)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_an_error_that_one_of_both_readings_found_is_one(error: str) -> None:
+    found_one: dict[str, Any] = {error: 1}
     report = replace(GOOD.live, **found_one)
     for found in (replace(GOOD, live=report), replace(GOOD, afterwards=report)):
         assert not found.exact
-        assert found.as_json()[fault] == 1
+        assert found.as_json()[error] == 1
         assert "NOT EXACT" in found.as_text()
 
 
@@ -46,9 +59,9 @@ def test_a_fault_that_one_of_both_readings_found_is_one(fault: str) -> None:
         replace(GOOD, offsets={0: Offsets(19, 20)}),
         replace(GOOD, offsets={0: Offsets(21, 20), 1: Offsets(19, 20)}),
         replace(GOOD, afterwards=replace(GOOD.afterwards, status_counts={"BLOCK": 20})),
-        replace(GOOD, kills_wanted=2),
-        replace(GOOD, kills=[replace(KILL, waiting=0)]),
-        replace(GOOD, kills=[replace(KILL, recovered_s=None)]),
+        replace(GOOD, faults_wanted=2),
+        replace(GOOD, faults=[replace(KILL, waiting=0)]),
+        replace(GOOD, faults=[replace(KILL, recovered_s=None)]),
         replace(GOOD, endings={"worker-1": [-9, 70, 0]}),
         replace(GOOD, endings={"worker-1": [-9, -9, 0]}),
     ],

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from random import Random
@@ -14,7 +14,7 @@ from sluice_sim.report import Report
 from sluice_sim.stream import Stream
 from sluice_sim.truth import Inbox, Sent
 from tests.chaos.feed import Feed, now, small
-from tests.chaos.outcome import Finding, Kill
+from tests.chaos.outcome import ZOMBIE, Fault, Finding
 from tests.chaos.stage import Stage
 from tests.chaos.worker import Worker
 
@@ -30,7 +30,7 @@ class Size:
     """How big a trial is. With nothing new for `patience_s` it gives up and counts what is missing as lost."""
 
     events: int
-    kills: int
+    faults: int
     workers: int = 1
     seed: int = 1
     backlog: int = 400
@@ -54,8 +54,15 @@ class Trial:
     def __init__(self, stage: Stage, size: Size, stack: ExitStack) -> None:
         self.size = size
         self.rng = Random(f"{size.seed}/faults")
-        self.kills: list[Kill] = []
-        self.workers = [stack.enter_context(Worker(stage, number)) for number in range(1, size.workers + 1)]
+        self.stage = stage
+        self.group = stage.group
+        self.faults: list[Fault] = []
+        self._mended: dict[int, Callable[[], bool]] = {}  # by the fault's number, while it lasts
+        self.workers: list[Worker] = []
+        self._stack = stack
+        self._dismissed: list[Worker] = []
+        for _ in range(size.workers):
+            self.hire()
         self.answered = 0
         stream = small(Stream(size.options, now=now))
         self.feed = stack.enter_context(Feed(stage, stream, backlog=size.backlog, answered=lambda: self.answered))
@@ -77,11 +84,11 @@ class Trial:
         """Start again what ended, take in what came out; raises GaveUp."""
         for worker in self.workers:
             if worker.tend():
-                assert len(worker.endings) <= MOST_ENDINGS + len(self.kills), worker.endings
+                assert len(worker.endings) <= MOST_ENDINGS + len(self.faults) * len(self.workers), worker.endings
         seen = self.observer.poll(POLL_S)
         self._outputs += seen
         self.answered = self._outputs // OUTPUTS
-        self._note_recoveries(seen)
+        self._follow(seen)
         if seen:
             self._busy_at = monotonic()
         elif monotonic() - self._busy_at > self.size.patience_s:
@@ -93,32 +100,52 @@ class Trial:
         while not condition():
             self.turn()
 
-    def kill(self, worker: Worker) -> None:
-        """End a worker and note when; `turn` starts it again and notes when outputs come once more."""
-        worker.kill()
-        waiting = len(self.feed.sent) - self.answered
-        self.kills.append(Kill(worker.name, self.answered, waiting, self.elapsed_s))
+    def hire(self) -> Worker:
+        """Start one more worker."""
+        worker = Worker(self.stage, len(self.workers) + len(self._dismissed) + 1)
+        self.workers.append(self._stack.enter_context(worker))
+        return worker
+
+    def dismiss(self) -> Worker:
+        """Ask the newest worker to leave for good."""
+        worker = self.workers.pop()
+        worker.send(signal.SIGTERM)
+        self._dismissed.append(worker)
+        return worker
+
+    def note(self, kind: str, target: str, *, mended: Callable[[], bool], waiting: int | None = None) -> Fault:
+        """Note a fault that was just injected; `turn` asks whether it is `mended` and notes when outputs come again."""
+        if waiting is None:
+            waiting = len(self.feed.sent) - self.answered
+        self._mended[len(self.faults)] = mended
+        self.faults.append(Fault(kind, target, self.answered, waiting, self.elapsed_s))
+        return self.faults[-1]
+
+    def waiting(self, partitions: Collection[int], committed: Mapping[int, int]) -> int:
+        """Count the events sent to these partitions that are not committed."""
+        places = [sent.place for sent in self.feed.sent]
+        return sum(at.partition in partitions and at.offset >= committed.get(at.partition, 0) for at in places)
 
     def drain(self) -> dict[str, list[int]]:
         """Ask every worker to leave; return the exit codes of all their lives."""
         for worker in self.workers:
             worker.send(signal.SIGTERM)
-        return {worker.name: [*worker.endings, worker.wait()] for worker in self.workers}
+        return {worker.name: [*worker.endings, worker.wait()] for worker in [*self.workers, *self._dismissed]}
 
-    def _note_recoveries(self, seen: int) -> None:
-        by_name = {worker.name: worker for worker in self.workers}
-        for kill in self.kills:
-            since_s = self.elapsed_s - kill.at_s
-            taken_over = self.answered >= kill.answered + kill.waiting
-            if seen and kill.recovered_s is None and (kill.ready_s is not None or taken_over):
-                kill.recovered_s = since_s
-            if kill.ready_s is None and by_name[kill.worker].ready:
-                kill.ready_s = since_s
+    def _follow(self, seen: int) -> None:
+        for number, fault in enumerate(self.faults):
+            since_s = self.elapsed_s - fault.at_s
+            made_up = fault.kind != ZOMBIE and self.answered >= fault.answered + fault.waiting
+            if seen and fault.recovered_s is None and (fault.ready_s is not None or made_up):
+                fault.recovered_s = since_s
+            if number in self._mended and self._mended[number]():
+                del self._mended[number]
+                fault.ready_s = since_s
 
     def _say(self) -> None:
         if monotonic() - self._said_at >= SAY_EVERY_S:
             self._said_at = monotonic()
-            sys.stderr.write(f"{self.elapsed_s:5.0f} s  {self.answered} answered, {len(self.kills)} kills\n")
+            sys.stderr.write(f"{self.elapsed_s:5.0f} s  {self.answered} answered, {len(self.faults)} faults\n")
 
 
 Plan = Callable[[Trial], None]
@@ -140,8 +167,8 @@ def hold(stage: Stage, size: Size, name: str, plan: Plan) -> Finding:
             seed=size.seed,
             broker=stage.address,
             workers=size.workers,
-            kills_wanted=size.kills,
-            kills=trial.kills,
+            faults_wanted=size.faults,
+            faults=trial.faults,
             endings=endings,
             offsets=stage.offsets(),
             live=trial.observer.report(),

@@ -15,8 +15,8 @@ from tests.chaos.trial import Size, hold, read_again
 from tests.support.brokers import EMBEDDED, KAFKA
 
 SIZES = {  # the embedded broker serves one worker only; two hand partitions to each other at every kill
-    "embedded": Size(events=700, kills=3, pictures=12, backlog=250),
-    "kafka": Size(events=900, kills=3, pictures=12, backlog=250, workers=2),
+    "embedded": Size(events=700, faults=3, pictures=12, backlog=250),
+    "kafka": Size(events=900, faults=3, pictures=12, backlog=250, workers=2),
 }
 
 
@@ -43,7 +43,7 @@ def test_a_consumer_killed_in_mid_flow_loses_duplicates_tears_and_reorders_nothi
     assert finding.exact, finding.as_text()
     assert finding.afterwards.published == held.size.events
     endings = [code for lives in finding.endings.values() for code in lives]
-    assert sorted(endings) == [*[-9] * held.size.kills, *[0] * held.size.workers]
+    assert sorted(endings) == [*[-9] * held.size.faults, *[0] * held.size.workers]
 
 
 def test_a_verdict_published_twice_and_an_event_without_one_are_found(held: Held) -> None:
@@ -53,7 +53,7 @@ def test_a_verdict_published_twice_and_an_event_without_one_are_found(held: Held
     producer.produce(stage.topics.verdicts, again.value(), again.key(), partition=again.partition() or 0)
     assert producer.flush(ANSWER_WITHIN_S) == 0
     sent = [*held.finding.sent]
-    one_more = Stream(Size(events=1, kills=0).options, now=now)
+    one_more = Stream(Size(events=1, faults=0).options, now=now)
     send(one_more, Delivery(stage.broker, stage.topics.images), on_sent=sent.append)
     report = read_again(stage, sent)
     assert (report.duplicated, report.lost) == (1, 1)

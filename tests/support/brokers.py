@@ -1,43 +1,141 @@
-"""Brokers for the tests: the embedded one, and one node of any unpacked Apache Kafka (KAFKA_HOME, needs Java 17)."""
+"""Brokers for the tests: the embedded one, and nodes of any unpacked Apache Kafka (KAFKA_HOME, needs Java 17)."""
 
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 
 import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from sluice.bus.client import open_admin
-from sluice.bus.embedded import await_broker, embedded_broker, free_port, start_leashed, stop_leashed
+from sluice.bus.embedded import await_broker, embedded_broker, start_leashed, stop_leashed
 from sluice.core.deadline import Deadline
 
 START_TIMEOUT_S = 60.0
 EMBEDDED = (pytest.mark.embedded,)
 KAFKA = (pytest.mark.kafka, pytest.mark.xdist_group("kafka"))  # one worker, one broker: it takes 350 MB
 CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qg"
+HOST = "127.0.0.1"
+ANSWER_WITHIN_S = 2.0
+NOTICED_AFTER_MS = 3000  # Kafka's 9 s would be most of a trial's time
 
 _PROPERTIES = """
 process.roles=broker,controller
-node.id=1
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+node.id={node}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{port}
 controller.listener.names=CONTROLLER
-controller.quorum.voters=1@127.0.0.1:{controller_port}
+controller.quorum.voters={voters}
 log.dirs={folder}/data
-offsets.topic.num.partitions=2
-offsets.topic.replication.factor=1
-transaction.state.log.num.partitions=2
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+broker.session.timeout.ms={noticed_after_ms}
+broker.heartbeat.interval.ms=500
+min.insync.replicas={in_sync}
+offsets.topic.num.partitions={coordinators}
+offsets.topic.replication.factor={size}
+transaction.state.log.num.partitions={coordinators}
+transaction.state.log.replication.factor={size}
+transaction.state.log.min.isr={in_sync}
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 group.min.session.timeout.ms=500
 group.consumer.min.heartbeat.interval.ms=100
 group.consumer.heartbeat.interval.ms=200
 """
+
+
+class Cluster:
+    """Nodes of Apache Kafka by their ids, 1 to `size`, each broker and controller at once; `start` before all else.
+
+    Every topic has a copy on every node and stays writable while one of three is gone.
+    """
+
+    def __init__(self, folder: Path, size: int) -> None:
+        ports = _free_ports(2 * size)
+        self.ports = dict(enumerate(ports[:size], start=1))
+        self.address = ",".join(f"{HOST}:{port}" for port in self.ports.values())
+        self._home = _kafka_home()
+        self._folder = folder
+        self._controllers = dict(enumerate(ports[size:], start=1))
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._lives = 0
+        self._admin: AdminClient | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether every node answers and holds an up-to-date copy of every partition."""
+        if not all(map(_listens, self.ports.values())):
+            return False
+        self._admin = self._admin or open_admin({"bootstrap.servers": self.address, "log_level": 0}, lambda _: None)
+        try:
+            known = self._admin.list_topics(timeout=ANSWER_WITHIN_S)
+        except KafkaException:
+            return False
+        partitions = [partition for topic in known.topics.values() for partition in topic.partitions.values()]
+        return len(known.brokers) == len(self.ports) and all(set(p.isrs) == set(p.replicas) for p in partitions)
+
+    def start(self) -> None:
+        """Format and start every node; fails the test when one does not come up."""
+        for node in self.ports:
+            self._configure(node)
+            self.restart(node)
+        deadline = Deadline.after(START_TIMEOUT_S, time.monotonic)
+        for node, port in self.ports.items():
+            if not await_broker(f"{HOST}:{port}", self._processes[node], deadline):
+                pytest.fail(f"Apache Kafka does not start: {self._log.read_text()[-2000:]}")
+        # A listener may answer before its broker is registered, and then name no broker at all.
+        while not self.whole:
+            assert not deadline.over, "Apache Kafka does not list all its brokers"
+
+    def kill(self, node: int) -> None:
+        """`kill -9` a node; what it wrote is on its disk."""
+        os.killpg(self._processes[node].pid, signal.SIGKILL)
+        stop_leashed(self._processes[node])
+
+    def restart(self, node: int) -> None:
+        """Start a node that is down, without waiting for it."""
+        self._lives += 1
+        command = [str(self._home / "bin/kafka-server-start.sh"), str(self._of(node) / "server.properties")]
+        self._processes[node] = start_leashed(command, self._log, self._environment)
+
+    def stop(self) -> None:
+        """End all nodes."""
+        for process in self._processes.values():
+            stop_leashed(process)
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / f"out-{self._lives}.log"
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return os.environ | {"KAFKA_HEAP_OPTS": "-Xmx256m", "LOG_DIR": str(self._folder / "logs")}
+
+    def _of(self, node: int) -> Path:
+        return self._folder / f"node-{node}"
+
+    def _configure(self, node: int) -> None:
+        size, folder = len(self.ports), self._of(node)
+        folder.mkdir()
+        config = folder / "server.properties"
+        text = _PROPERTIES.format(
+            host=HOST, node=node, folder=folder, port=self.ports[node], controller_port=self._controllers[node],
+            voters=",".join(f"{each}@{HOST}:{port}" for each, port in self._controllers.items()),
+            size=size, in_sync=max(1, size - 1), coordinators=2 * size,
+            noticed_after_ms=NOTICED_AFTER_MS if size > 1 else 3 * NOTICED_AFTER_MS,
+        )  # fmt: skip
+        config.write_text(text)
+        subprocess.run(
+            [self._home / "bin/kafka-storage.sh", "format", "-t", CLUSTER_ID, "-c", config],
+            env=self._environment, check=True, capture_output=True,
+        )  # fmt: skip
 
 
 @contextmanager
@@ -50,26 +148,20 @@ def embedded(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def apache_kafka(folder: Path) -> Iterator[str]:
-    """Run one Apache Kafka node, broker and controller at once; yields its `host:port`."""
-    home = _kafka_home()
-    port = free_port()
-    config = folder / "server.properties"
-    config.write_text(_PROPERTIES.format(port=port, controller_port=free_port(), folder=folder))
-    environment = os.environ | {"KAFKA_HEAP_OPTS": "-Xmx256m", "LOG_DIR": str(folder / "logs")}
-    subprocess.run(
-        [home / "bin/kafka-storage.sh", "format", "-t", CLUSTER_ID, "-c", config],
-        env=environment, check=True, capture_output=True,
-    )  # fmt: skip
-    command = [str(home / "bin/kafka-server-start.sh"), str(config)]
-    process = start_leashed(command, folder / "out.log", environment)
+    """Run one Apache Kafka node; yields its `host:port`."""
+    with apache_cluster(folder, 1) as cluster:
+        yield cluster.address
+
+
+@contextmanager
+def apache_cluster(folder: Path, size: int = 3) -> Iterator[Cluster]:
+    """Run an Apache Kafka of so many nodes."""
+    cluster = Cluster(folder, size)
     try:
-        address = f"127.0.0.1:{port}"
-        if not await_broker(address, process, Deadline.after(START_TIMEOUT_S, time.monotonic)):
-            pytest.fail(f"Apache Kafka does not start: {(folder / 'out.log').read_text()[-2000:]}")
-        _await_brokers(address)
-        yield address
+        cluster.start()
+        yield cluster
     finally:
-        stop_leashed(process)
+        cluster.stop()
 
 
 def _kafka_home() -> Path:
@@ -83,9 +175,17 @@ def _kafka_home() -> Path:
     return Path(home)
 
 
-def _await_brokers(address: str) -> None:
-    """Wait on: a listener may answer before its broker is registered, and then name no broker at all."""
-    deadline = Deadline.after(START_TIMEOUT_S, time.monotonic)
-    admin = open_admin({"bootstrap.servers": address, "log_level": 0}, lambda _: None)
-    while not admin.list_topics(timeout=deadline.remaining_s).brokers:
-        assert not deadline.over, "Apache Kafka lists no broker"
+def _free_ports(count: int) -> list[int]:
+    """Return ports below those that clients are given: one of them may not take the port of a node that is down."""
+    dice = Random(time.monotonic_ns())
+    found: set[int] = set()
+    while len(found) < count:
+        port = dice.randrange(12_000, 32_000)
+        if not _listens(port):
+            found.add(port)
+    return sorted(found)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
