@@ -20,6 +20,7 @@ KEY_ID = "sluice-key-id"
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _TRACESTATE_MAX = 512  # what the specification asks everyone to pass on
+_VALUE_MAX = 64 * 1024  # CloudEvents 1.0.2, "Size Limits": a larger event need not be passed on at all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +114,12 @@ def _trace(found: dict[str, str]) -> Trace | None:
 
 
 def _texts(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
-    """Return the headers that are text; of repeated ones the last, as Kafka clients do."""
-    return {name: value.decode("utf-8", "replace") for name, value in headers if value is not None}
+    """Return the headers that are text of a length worth passing on; of repeated ones the last, as Kafka clients do."""
+    return {
+        name: value.decode("utf-8", "replace")
+        for name, value in headers
+        if value is not None and len(value) <= _VALUE_MAX
+    }
 
 
 def _own(event: Event) -> tuple[str, datetime, str]:

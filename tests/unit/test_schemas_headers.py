@@ -88,6 +88,12 @@ def test_an_invalid_traceparent_is_no_trace(parent: bytes) -> None:
     assert read_trace([("traceparent", parent), ("tracestate", b"vendor=1")]) is None
 
 
+def test_what_is_too_long_to_be_passed_on_is_as_if_it_were_absent() -> None:
+    headers = dict(CloudEvent.of(VERDICT, source="/s", trace=TRACE).headers())
+    assert read_cloud_event((headers | {"ce_id": b"x" * 65_537}).items()) is None
+    assert read_trace((headers | {"traceparent": PARENT.encode() + b"-" + b"x" * 65_536}).items()) is None
+
+
 def test_a_tracestate_beyond_the_limit_is_dropped_and_the_trace_kept() -> None:
     trace = read_trace([("traceparent", PARENT.encode()), ("tracestate", b"v=" + b"1" * 511)])
     assert trace == Trace(traceparent=PARENT)
