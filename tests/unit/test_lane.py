@@ -226,6 +226,25 @@ def test_a_pass_that_takes_too_long_means_a_hung_device() -> None:
     running.close()
 
 
+def test_closing_a_hung_lane_lets_everyone_go_who_waits() -> None:
+    started, release = Event(), Event()
+
+    def hanging(batch: Sequence[Job]) -> Answers:
+        started.set()
+        assert release.wait(10)
+        return good(batch)
+
+    running = lane(hanging)
+    futures = [running.submit(numbered(1))]
+    assert started.wait(10)
+    futures.append(running.submit(numbered(1)))
+    running.close(0.01)
+    for future in futures:
+        with pytest.raises(DeviceLost, match="closed"):
+            future.result(0)
+    release.set()
+
+
 def test_idling_is_not_hanging() -> None:
     clock = Clock()
     pulse = Pulse(clock)

@@ -197,6 +197,16 @@ def test_an_error_raised_by_the_poll_itself_is_sorted_like_any_other(bench: Benc
         bench.poll()
 
 
+def test_a_rebalance_that_fails_leaves_rather_than_skip_what_was_already_read(bench: Bench) -> None:
+    def refuse() -> None:
+        raise KafkaException(KafkaError(KafkaError._STATE, "not now"))
+
+    bench.assign(0)
+    bench.consumer.incoming.extend([Received(0, 0), refuse, Received(0, 1)])
+    with pytest.raises(Fatal, match="rebalance"):
+        bench.poll()
+
+
 def test_a_broker_that_never_answers_is_lost_after_the_deadline(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     bench.consumer.metadata = KafkaError(KafkaError._TRANSPORT, "no route")
     with caplog.at_level(logging.WARNING):

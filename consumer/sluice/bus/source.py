@@ -59,7 +59,8 @@ class KafkaSource:
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
         """Return up to `limit` records, waiting at most `timeout_s` for the first; also serves rebalances.
 
-        Raises BrokerLost when no broker answered within the deadline, BadSettings when the topic is not there.
+        Raises BrokerLost when no broker answered within the deadline, BadSettings when the topic is not there, Fatal
+        when a rebalance fails.
         """
         self._owner.check()
         self._reachable.check(self._consumer)
@@ -69,8 +70,9 @@ class KafkaSource:
             # One call drains what is prefetched: releasing the interpreter lock once per record would cost far more.
             messages = [first, *self._consumer.consume(limit - 1, 0)] if first is not None and limit > 1 else [first]
         except KafkaException as exception:
+            # Raised by a step of a rebalance, and whatever this poll had already taken from the log went with it.
             self._report(error_of(exception))
-            return []
+            raise Fatal(f"kafka: a rebalance failed: {error_of(exception).str()}") from None
         finally:
             self._start_fresh()
         # A message without bytes is falsy, since its length is its value's; it is a record like any other.

@@ -17,6 +17,7 @@ Answers = list[Scores | Rejection]
 Score = Callable[[Sequence[Job]], Answers]
 
 DIED = "the model lane died"
+CLOSED = "the model lane is closed"
 NO_ROOM = ("device memory", "one image does not fit")
 
 BUGS = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
@@ -75,7 +76,7 @@ class Lane:
         with self._turn:
             self._turn.wait_for(lambda: self._waiting is None or self._closed)
             if self._closed:
-                raise DeviceLost("the model lane is closed")
+                raise DeviceLost(CLOSED)
             self._waiting = (jobs, future)
             self._turn.notify_all()
         return future
@@ -97,11 +98,12 @@ class Lane:
             raise DeviceLost(hung)
 
     def close(self, timeout_s: float = 10.0) -> None:
-        """Finish what was submitted and end the thread; give up waiting after the timeout."""
+        """Finish what was submitted and end the thread; after the timeout nobody waits for it any more."""
         with self._turn:
             self._closed = True
             self._turn.notify_all()
         self._thread.join(timeout_s)
+        self._abandon(CLOSED)
 
     def _run(self) -> None:
         try:
