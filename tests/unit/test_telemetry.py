@@ -71,6 +71,17 @@ def restored_logging() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("restored_logging")
+@pytest.mark.parametrize("library", ["httpx", "httpcore.http11", "opentelemetry.trace.span"])
+def test_libraries_that_quote_strangers_are_silent_at_any_level(
+    capsys: pytest.CaptureFixture[str], library: str
+) -> None:
+    logs.configure("DEBUG", "json")
+    logging.getLogger(library).debug("Location: https://host/path?secret=1")
+    logging.getLogger(library).log(logging.INFO, "secret")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("restored_logging")
 def test_lines_are_json_on_stderr_for_structlog_and_the_standard_library(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("INFO", "json")
     structlog.get_logger("a").info("ready", bundle="b")

@@ -8,6 +8,13 @@ from typing import Any, Literal
 import structlog
 from opentelemetry import trace
 
+_QUIET = {
+    "httpx": logging.WARNING,  # its INFO lines carry whole URLs, query strings included
+    "httpcore": logging.WARNING,  # its DEBUG lines carry response headers, and a Location is a URL too
+    "opentelemetry.trace.span": logging.ERROR,  # its warnings repeat a stranger's tracestate
+}
+"""Libraries whose lines may quote what must not be logged, and from which level on they do not."""
+
 
 def configure(level: str, form: Literal["auto", "console", "json"]) -> None:
     """Set up structlog and the standard library's logging alike; data goes to stdout, so lines go to stderr."""
@@ -35,7 +42,8 @@ def configure(level: str, form: Literal["auto", "console", "json"]) -> None:
         )
     )
     logging.basicConfig(level=level, handlers=[lines], force=True)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # its INFO lines carry whole URLs, query strings included
+    for library, least in _QUIET.items():
+        logging.getLogger(library).setLevel(least)
 
 
 def _trace_ids(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
