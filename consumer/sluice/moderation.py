@@ -1,5 +1,6 @@
 """One-shot moderation: the consumer's own road with local files at one end, findings at the other, and no Kafka."""
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -61,7 +62,7 @@ class _Events:
     def __call__(self, record: Record) -> ImageGenerated:
         file = self.files[record.offset]
         return ImageGenerated(
-            image_id=file.name,
+            image_id=_name(file.name),
             created_at=CLOCKS.now(),
             image=Image(uri=file.absolute().as_uri()),
             prompt=self.prompt,
@@ -93,8 +94,13 @@ def _allowing(files: Sequence[Path]) -> Fetch:
     return Fetch(allowed_schemes=("file",), file_roots=tuple({file.resolve().parent for file in files}))
 
 
+def _name(file: str | Path) -> str:
+    """Return a file's name as text: a byte of it that is not UTF-8 is written as an escape."""
+    return os.fsencode(file).decode(errors="backslashreplace")
+
+
 def _batches(files: Sequence[Path], size: int) -> Iterator[Batch]:
-    records = [Record(HERE, offset, -1, file.name.encode(), None) for offset, file in enumerate(files)]
+    records = [Record(HERE, offset, -1, _name(file.name).encode(), None) for offset, file in enumerate(files)]
     for start in range(0, len(records), size):
         yield Batch(tuple(records[start : start + size]), FillReason.COUNT, CLOCKS.monotonic())
 
@@ -102,4 +108,4 @@ def _batches(files: Sequence[Path], size: int) -> Iterator[Batch]:
 def _finding(files: Sequence[Path], outcome: Outcome, prompt: str | None, previews: dict[str, bytes]) -> Finding:
     sha256 = outcome.verdict.image_sha256
     preview = previews.get(sha256) if isinstance(outcome, Judged) and sha256 else None
-    return Finding(str(files[outcome.record.offset]), outcome, prompt, preview)
+    return Finding(_name(files[outcome.record.offset]), outcome, prompt, preview)

@@ -1,0 +1,16 @@
+"""Local files as events: what their names may be."""
+
+import os
+from pathlib import Path
+
+from sluice.moderation import _batches, _Events
+from sluice_schemas import ImageGenerated, decode, encode
+
+
+def test_a_name_that_is_not_text_still_makes_an_event_about_that_very_file(tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode(b"caf\xe9.png")
+    (batch,) = _batches([file], 32)
+    event = decode(encode(_Events((file,), None)(batch.records[0])), ImageGenerated)
+    assert event.image_id == "caf\\xe9.png"
+    assert event.image.uri == file.as_uri()
+    assert batch.records[0].key == event.image_id.encode()
