@@ -79,3 +79,11 @@ def test_fetch_without_a_hub_says_what_to_do(monkeypatch: pytest.MonkeyPatch) ->
     error = sluice("models", "fetch").exception
     assert isinstance(error, WeightsNotAttested)
     assert "connect this machine to the hub" in str(error)
+
+
+@pytest.mark.parametrize("content", [b"junk", b"", b"\x80\x02.", b"PK\x03\x04 no archive", bytes(range(256))])
+def test_convert_says_of_any_other_file_that_it_is_no_checkpoint(content: bytes) -> None:
+    Path("other.bin").write_bytes(content)
+    failed = sluice("models", "convert", "other.bin")
+    assert isinstance(failed.exception, WeightsNotAttested)
+    assert not Path("model.safetensors").exists()

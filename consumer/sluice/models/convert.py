@@ -5,6 +5,8 @@
 
 import hashlib
 import pickle as pickles
+import struct
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,10 +58,18 @@ def sha256_of(path: Path) -> str:
         raise WeightsNotAttested(f"{path}: cannot be read ({type(error).__name__})") from error
 
 
+# A file that is no checkpoint fails wherever the unpickler happens to be.
+_NO_CHECKPOINT = (
+    OSError, RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError, AssertionError,
+    pickles.UnpicklingError, struct.error,
+)  # fmt: skip
+
+
 def _load(source: Path) -> dict[str, Tensor]:
     try:
-        loaded: Any = torch.load(source, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickles.UnpicklingError) as error:
+        with warnings.catch_warnings(action="ignore"):  # of the pickle's protocol; what it holds is judged below
+            loaded: Any = torch.load(source, map_location="cpu", weights_only=True)
+    except _NO_CHECKPOINT as error:
         raise WeightsNotAttested(f"{source}: not a checkpoint of tensors alone ({type(error).__name__})") from error
     if not isinstance(loaded, dict) or not loaded:
         raise WeightsNotAttested(f"{source}: not a mapping of tensors")
