@@ -8,10 +8,11 @@ from importlib.metadata import version
 import pytest
 from typer.testing import CliRunner
 
+from sluice import policies
 from sluice.cli import app
 from sluice.cli.frame import EXIT_CODES, NEXT, exit_code, tell
 from sluice.core import errors
-from sluice.core.errors import BadSettings, DependencyDown, Fatal, SluiceError, Unreadable
+from sluice.core.errors import BadPolicy, BadSettings, DependencyDown, Fatal, SluiceError, Unreadable
 
 HEAVY = ("torch", "transformers", "confluent_kafka", "PIL", "httpx", "opentelemetry.sdk", "huggingface_hub")
 
@@ -81,6 +82,15 @@ def test_an_unexpected_error_says_its_type_and_nothing_of_its_message(capsys: py
     captured = capsys.readouterr()
     assert "ValueError" in captured.err
     assert "a prompt" not in captured.err + captured.out
+
+
+def test_a_wrong_policy_is_followed_by_what_policies_may_say(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(BadPolicy) as caught:
+        policies.parse("id: x\nversion: 1\nreferense: BLOCK\n", "p.yaml")
+    assert tell(caught.value) == 78
+    assert (
+        capsys.readouterr().err.splitlines()[1] == "next:  sluice policy show balanced (docs/policy.md: all it may say)"
+    )
 
 
 def test_every_advised_command_exists() -> None:

@@ -41,6 +41,7 @@ EXIT_CODES: Mapping[int, str] = {
 }
 
 NEXT: Mapping[type[SluiceError], str] = {
+    errors.BadPolicy: "sluice policy show balanced (docs/policy.md: all it may say)",
     errors.BadSettings: "sluice config docs",
     errors.WeightsNotAttested: "sluice models verify",
     errors.BrokerLost: "sluice doctor",

@@ -15,7 +15,8 @@ SluiceError
       |-- DeviceLost           the model lane died or hangs
       |-- TooManyDeadLetters   the fuse is blown
       |-- WeightsNotAttested   weights missing, altered, or of the wrong shape
-      `-- BadSettings          a setting or a policy cannot be used
+      `-- BadSettings          a setting cannot be used
+          `-- BadPolicy        a policy cannot be used
 
 Retriable errors have no class: the adapter retries under its deadline and they never leave it.
 Messages carry no user data: no prompt, no image, no query string, no secret.
@@ -122,6 +123,10 @@ class WeightsNotAttested(Fatal):
 
 
 class BadSettings(Fatal):
-    """A setting or a policy cannot be used; the message names it, its value, what is allowed and its origin."""
+    """A setting cannot be used; the message names it, its value, what is allowed and its origin."""
 
     exit_code = 78
+
+
+class BadPolicy(BadSettings):
+    """A policy cannot be used; the message names file, line, key and what is allowed."""

@@ -1,6 +1,6 @@
 """Policies as files: the presets beside this module, and whatever an operator writes.
 
-`chosen` is what a running consumer uses; `read` and `parse` raise BadSettings with file, line and key of every problem.
+`chosen` is what a running consumer uses; `read` and `parse` raise BadPolicy with file, line and key of every problem.
 """
 
 from importlib.resources import files
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from sluice.core.errors import BadSettings
+from sluice.core.errors import BadPolicy
 from sluice.core.policy import Policy
 from sluice.documents import Problem, marked, problems
 from sluice.policies.document import Document
@@ -33,7 +33,7 @@ def preset(name: str) -> Policy:
 def preset_text(name: str) -> str:
     """Return the YAML of the preset `name`."""
     if name not in PRESETS:
-        raise BadSettings(f"policy preset {name}: unknown; known are {', '.join(PRESETS)}")
+        raise BadPolicy(f"policy preset {name}: unknown; known are {', '.join(PRESETS)}")
     return files(__name__).joinpath(f"{name}.yaml").read_text("utf-8")
 
 
@@ -42,7 +42,7 @@ def read(path: Path) -> Policy:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadSettings(f"{path}: the policy cannot be read: {_why(error)}") from error
+        raise BadPolicy(f"{path}: the policy cannot be read: {_why(error)}") from error
     return parse(text, str(path))
 
 
@@ -53,7 +53,7 @@ def parse(text: str, origin: str) -> Policy:
         return Document.model_validate(document.data).policy()
     except ValidationError as error:
         found = problems(error, Document)
-    raise BadSettings("\n".join(_line(problem, document.where(problem.path)) for problem in found)) from None
+    raise BadPolicy("\n".join(_line(problem, document.where(problem.path)) for problem in found)) from None
 
 
 def _line(problem: Problem, where: str) -> str:
