@@ -22,6 +22,7 @@ from sluice.models.device import describe
 from sluice.settings import Settings
 
 _BUNDLE = "SLUICE_MODELS__BUNDLE=openai, and sluice models fetch"
+_BLAMED = {"models.bundle is `": "SLUICE_MODELS__BUNDLE", "models.device": "SLUICE_MODELS__DEVICE"}
 
 State = Literal["ok", "warn", "fail"]
 
@@ -60,7 +61,8 @@ def _guarded(what: str, fix: str, look: Callable[[], Iterator[Row]]) -> Iterator
         yield from look()
     except (BadSettings, BrokerLost, DependencyDown, WeightsNotAttested) as error:
         named = re.search(r"sluice [a-z]+ [a-z]+", str(error))
-        yield Row(what, "fail", " / ".join(str(error).splitlines()), named.group() if named else fix)
+        blamed = next((setting for words, setting in _BLAMED.items() if words in str(error)), fix)
+        yield Row(what, "fail", " / ".join(str(error).splitlines()), named.group() if named else blamed)
 
 
 def _policy(settings: Settings) -> Iterator[Row]:

@@ -94,6 +94,13 @@ def test_weights_and_device_are_named(bundle: str) -> None:
     assert (found["device"].state, found["device"].found) == ("warn", "cpu, float32: about one image a second")
 
 
+@pytest.mark.parametrize("setting", ["bundle", "device"])
+def test_a_wrong_setting_of_the_models_is_mended_by_that_setting(setting: str, bundle: str) -> None:
+    wrong = {"bundle": "/nowhere", "device": "cuda:99"}[setting]
+    found = rows(Settings(models=Models(bundle=bundle, device="cpu").model_copy(update={setting: wrong})))["models"]
+    assert (found.state, found.fix) == ("fail", f"SLUICE_MODELS__{setting.upper()}")
+
+
 def test_missing_weights_name_the_command_that_fetches_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     found = rows(Settings(models=Models(bundle="openai")))["models"]
