@@ -88,7 +88,7 @@ def create(admin: AdminClient, wanted: Sequence[TopicSpec], clock: Callable[[], 
         except KafkaException as exception:
             error = error_of(exception)
             if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise _refusal(f"topic {name} cannot be created", error) from None
+                raise _refusal(f"topic {name} cannot be created", error, _CURES.get(error.code(), "")) from None
         else:
             made.append(name)
     deadline = Deadline.after(TIMEOUT_S, clock)
@@ -163,8 +163,14 @@ def _first(what: str, problems: list[tuple[str, str]]) -> Finding:
     return Finding(what, "; ".join(problem for problem, _ in problems), problems[0][1])
 
 
-def _refusal(what: str, error: KafkaError) -> BadSettings | BrokerLost:
+_CURES = {
+    KafkaError.INVALID_REPLICATION_FACTOR: "; set topics.replication_factor to at most the number of brokers, and "
+    "topics.min_insync_replicas below it or 1",
+}
+
+
+def _refusal(what: str, error: KafkaError, cure: str = "") -> BadSettings | BrokerLost:
     down = {KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN}  # noqa: SLF001  public names
     if error.code() in down:
         return BrokerLost(f"{what}, no broker answers: {error.str()}; check kafka.bootstrap_servers")
-    return BadSettings(f"{what}: {error.str()}")
+    return BadSettings(f"{what}: {error.str().rstrip('.')}{cure}")
