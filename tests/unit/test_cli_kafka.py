@@ -180,6 +180,7 @@ def test_a_dead_letter_is_shown_by_place_or_image(broker: str, topics: str) -> N
     assert by_place == by_image
     assert by_place[0]["error"]["message"] == "the store says 404"
     assert "the store says 404" in sluice("dlq", "show", "i-1").stdout
+    assert f"{len(LETTER.value or b'')} bytes; --json shows them" in sluice("dlq", "show", "i-1").stdout
     absent = sluice("dlq", "show", "i-9").exception
     assert isinstance(absent, BadSettings)
     assert str(absent) == "no dead letter i-9; see: sluice dlq list"

@@ -56,7 +56,7 @@ def show_letter(
         emit([{"place": place, **plain_event(letter)} for place, letter in found])
         return
     for place, letter in found:
-        show(("field", "value"), [("place", place), *plain_event(letter).items()])
+        show(("field", "value"), [("place", place), *_fields(letter)])
 
 
 @app.command()
@@ -129,6 +129,17 @@ def _row(place: str, letter: DeadLetter) -> tuple[object, ...]:
     when = letter.produced_at.isoformat(timespec="seconds")
     carried = "carried" if letter.value is not None else "-"
     return place, when, error.stage, error.reason, letter.image_id, letter.value_size_bytes, carried
+
+
+def _fields(letter: DeadLetter) -> Iterator[tuple[str, object]]:
+    """Yield the fields for people: keys as text where they are, of a value that may be a megabyte its size alone."""
+    for name, value in plain_event(letter).items():
+        if name == "value" and letter.value is not None:
+            yield name, f"{len(letter.value)} bytes; --json shows them"
+        elif name == "key" and letter.key is not None:
+            yield name, letter.key.decode(errors="backslashreplace")
+        else:
+            yield name, value
 
 
 def _absent(which: list[str]) -> BadSettings:
