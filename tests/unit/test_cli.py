@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -106,3 +107,12 @@ def test_json_goes_to_stdout_alone() -> None:
         "from": "SLUICE_FUSE__WINDOW in the environment",
     }
     assert result.stderr == ""
+
+
+@pytest.mark.parametrize(("command", "option"), [("demo", "--json"), ("moderate a.png", "--report")])
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(command: str, option: str, tmp_path: Path) -> None:
+    for file in (tmp_path / "absent" / "out", tmp_path):
+        found = run(*command.split(), option, str(file))
+        assert found.returncode == 2
+        assert option in found.stderr
+        assert found.stdout == ""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from sluice.cli.frame import FOUND, INTERRUPTED, console, say, tell
+from sluice.cli.frame import FOUND, INTERRUPTED, check_writable, console, say, tell
 from sluice.core.errors import BadSettings
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def demo(
     Nothing outside a temporary folder is touched. Exit code 0: every event was answered exactly once, in order and in
     time; 1: not so; else that of the process that failed.
     """
+    check_writable("--json", json_file)
     from sluice.demo.crew import ProcessFailed
     from sluice.demo.plan import Plan
     from sluice.demo.run import run

@@ -1,6 +1,7 @@
 """What every command shares: the global options, how to print, and what an error says last."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,6 +78,14 @@ def console(*, stderr: bool = False) -> Console:
     """Return a console; data goes to stdout, everything else to stderr."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH, highlight=False)
+
+
+def check_writable(option: str, file: Path | None) -> None:
+    """Refuse, before the work whose result it would hold, a file that cannot be written. Raises typer.BadParameter."""
+    if file is None:
+        return
+    if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise typer.BadParameter(f"{file} cannot be written", param_hint=option)
 
 
 def say(text: str) -> None:
