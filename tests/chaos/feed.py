@@ -23,19 +23,16 @@ LOOK_EVERY_S = 0.02
 
 
 class Feed:
-    """Sends in a thread of its own while fewer than `backlog` events wait for their answer; leaving the block stops it.
+    """Sends in a thread of its own, each event by its number when it may go; leaving the block stops it.
 
-    `answered` tells how many events were answered. `sent` holds what the broker acknowledged, `inbox` hands it on.
+    `sent` holds what the broker acknowledged, `inbox` hands it on.
     """
 
-    def __init__(
-        self, stage: Stage, emissions: Iterable[Emission], *, backlog: int, answered: Callable[[], int]
-    ) -> None:
+    def __init__(self, stage: Stage, emissions: Iterable[Emission], *, may_go: Callable[[int], bool]) -> None:
         self.inbox = Inbox()
         self.sent: list[Sent] = []
         self._stop = Event()
-        self._backlog = backlog
-        self._answered = answered
+        self._may_go = may_go
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
         self._sending = self._thread.submit(
             send,
@@ -65,7 +62,7 @@ class Feed:
 
     def _bounded(self, emissions: Iterable[Emission]) -> Iterator[Emission]:
         for number, emission in enumerate(emissions):
-            while number - self._answered() >= self._backlog and not self._stop.wait(LOOK_EVERY_S):
+            while not self._may_go(number) and not self._stop.wait(LOOK_EVERY_S):
                 pass
             yield emission
 

@@ -30,7 +30,7 @@ class Fault:
     """Until a worker could judge again, others had moved on in a stopped one's partitions, all brokers were whole,
     a newcomer had its share, or one that was asked to leave was gone."""
     recovered_s: float | None = None
-    """Until the first output after that, or, but for stopped workers, until as many were answered as waited."""
+    """Until the first output after that, or until as many were answered as waited; the same for stopped workers."""
 
     @property
     def in_flow(self) -> bool:

@@ -9,6 +9,7 @@ from tests.chaos.trial import Plan, Trial
 from tests.chaos.worker import Worker
 
 LATEST = 0.9  # of the events: later, the flow might end before the fault
+FLOW = 50  # events that wait make a flow
 PHASE_S = 0.15  # an observer sees a commit when it is over; so a fault waits a moment, to meet every phase of a turn
 ASK_EVERY_S = 0.5
 ASLEEP_S = (0.0, 12.0)  # beyond being overtaken: some wake before their transaction times out, some after
@@ -138,6 +139,7 @@ def _strikes(trial: Trial) -> Iterator[int]:
     """Yield the number of each fault when it is due, at somebody's work; end early when there is no work any more."""
     share = LATEST * trial.size.events / max(1, trial.size.faults)
     for number in range(trial.size.faults):
+        trial.budget = share * (number + 1) + trial.size.backlog
         _await_flow(trial, int(share * (number + trial.rng.random())))
         if trial.settled:
             return
@@ -145,8 +147,10 @@ def _strikes(trial: Trial) -> Iterator[int]:
 
 
 def _await_flow(trial: Trial, due: int) -> None:
-    """Wait until so many events are answered and somebody is at work, then for a moment of the trial's dice."""
-    trial.until(lambda: trial.settled or (trial.answered >= due and bool(_at_work(trial))))
+    """Wait until so many events are answered, others wait and somebody is at work, then for a moment of the dice."""
+    flow = min(FLOW, trial.size.backlog // 2)
+    trial.until(lambda: trial.settled or (trial.answered >= due and (trial.unanswered >= flow or trial.feed.over)))
+    trial.until(lambda: trial.settled or bool(_at_work(trial)))
     strike_at = monotonic() + trial.rng.uniform(0, PHASE_S)
     trial.until(lambda: trial.settled or (monotonic() >= strike_at and bool(_at_work(trial))))
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from math import inf
 from random import Random
 from time import monotonic
 
@@ -64,8 +65,9 @@ class Trial:
         for _ in range(size.workers):
             self.hire()
         self.answered = 0
+        self.budget = inf  # of events; what a fault takes long to get over shall not use up those of the next
         stream = small(Stream(size.options, now=now))
-        self.feed = stack.enter_context(Feed(stage, stream, backlog=size.backlog, answered=lambda: self.answered))
+        self.feed = stack.enter_context(Feed(stage, stream, may_go=self._may_go))
         self.observer = stack.enter_context(Observer(stage.broker, self.feed.inbox, topics=stage.topics))
         self._outputs = 0
         self._busy_at = self._said_at = self._started_at = monotonic()
@@ -74,6 +76,11 @@ class Trial:
     def elapsed_s(self) -> float:
         """Seconds since the start."""
         return monotonic() - self._started_at
+
+    @property
+    def unanswered(self) -> int:
+        """How many events wait for their answer."""
+        return len(self.feed.sent) - self.answered
 
     @property
     def settled(self) -> bool:
@@ -116,7 +123,7 @@ class Trial:
     def note(self, kind: str, target: str, *, mended: Callable[[], bool], waiting: int | None = None) -> Fault:
         """Note a fault that was just injected; `turn` asks whether it is `mended` and notes when outputs come again."""
         if waiting is None:
-            waiting = len(self.feed.sent) - self.answered
+            waiting = self.unanswered
         self._mended[len(self.faults)] = mended
         self.faults.append(Fault(kind, target, self.answered, waiting, self.elapsed_s))
         return self.faults[-1]
@@ -132,15 +139,20 @@ class Trial:
             worker.send(signal.SIGTERM)
         return {worker.name: [*worker.endings, worker.wait()] for worker in [*self.workers, *self._dismissed]}
 
+    def _may_go(self, number: int) -> bool:
+        return number < min(self.answered + self.size.backlog, self.budget)
+
     def _follow(self, seen: int) -> None:
         for number, fault in enumerate(self.faults):
             since_s = self.elapsed_s - fault.at_s
             made_up = fault.kind != ZOMBIE and self.answered >= fault.answered + fault.waiting
-            if seen and fault.recovered_s is None and (fault.ready_s is not None or made_up):
+            if fault.recovered_s is None and (made_up or (seen and fault.ready_s is not None)):
                 fault.recovered_s = since_s
             if number in self._mended and self._mended[number]():
                 del self._mended[number]
                 fault.ready_s = since_s
+                if fault.kind == ZOMBIE:  # others have committed in its place: that is what there was to wait for
+                    fault.recovered_s = since_s
 
     def _say(self) -> None:
         if monotonic() - self._said_at >= SAY_EVERY_S:
@@ -157,6 +169,7 @@ def hold(stage: Stage, size: Size, name: str, plan: Plan) -> Finding:
         trial = Trial(stage, size, stack)
         try:
             plan(trial)
+            trial.budget = inf
             trial.until(lambda: trial.settled and all(worker.ready for worker in trial.workers))
         except GaveUp as error:
             sys.stderr.write(f"{error}\n")
