@@ -5,7 +5,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -91,7 +91,7 @@ def consumer(settings: Settings) -> Iterator[Loop]:
         codec = _codec(settings)
         judge = stack.enter_context(judging(settings, worker=transactional_id(settings.kafka), observe=meter))
         fetcher = stack.enter_context(Fetcher(settings.fetch, settings.media))
-        threads = stack.enter_context(ThreadPoolExecutor(batching.max_flights, thread_name_prefix="batch"))
+        threads = stack.enter_context(batch_threads(batching.max_flights, judge.lane))
         road = Pipeline(_steps(codec, fetcher, judge), judge.clerk, CLOCKS, threads, meter)
         source = _source(settings)
         # The group is left last: whoever owns our partitions next starts after our last transaction.
@@ -112,6 +112,19 @@ def consumer(settings: Settings) -> Iterator[Loop]:
             observe=meter,
             each_turn=_each_turn(settings, meter, judge.lane),
         )
+
+
+@contextmanager
+def batch_threads(flights: int, lane: Lane, *, patience_s: float = 10.0) -> Iterator[Executor]:
+    """Give each flight a thread, and let all of them go at the end.
+
+    The lane is closed before they are joined: one that hangs would keep the process from leaving.
+    """
+    with ThreadPoolExecutor(flights, thread_name_prefix="batch") as threads:
+        try:
+            yield threads
+        finally:
+            lane.close(patience_s)
 
 
 def run(settings: Settings, stopping: Callable[[], bool]) -> None:

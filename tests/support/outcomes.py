@@ -73,5 +73,6 @@ def rejected(record: Record, reason: str = "bad") -> Rejected:
         first_seen=NOW,
         worker="w",
         produced_at=NOW,
+        key=record.key,
     )
     return Rejected(record, verdict, letter, (verdict_message(record),))

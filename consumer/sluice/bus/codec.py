@@ -80,7 +80,7 @@ class Codec:
             return judged, self._message(self.topics.quality, key, outcome.quality, record)
         place = record.partition
         unreadable = verdict.image_id == unreadable_image_id(place.topic, place.index, record.offset)
-        letter_key = record.key if unreadable and record.key else key
+        letter_key = (outcome.dead_letter.key or key) if unreadable else key  # bounded, as all that a letter carries
         return judged, self._message(self.topics.dead_letters, letter_key, outcome.dead_letter, record)
 
     def _message(self, topic: str, key: bytes, event: Event, record: Record) -> Message:

@@ -44,7 +44,9 @@ class DeadLetters(Section):
         False,
         description="Carry the record's value even when it holds an inline image; otherwise its sha256 and size.",
     )
-    max_value_bytes: Bytes = Field(64 * 1024, description="Largest original value carried.")
+    max_value_bytes: Bytes = Field(
+        64 * 1024, description="Largest original value carried; likewise the key, and the headers together."
+    )
 
 
 class Telemetry(Section):

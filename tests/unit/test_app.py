@@ -1,0 +1,29 @@
+"""The wiring's own promises."""
+
+import threading
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from sluice.app import batch_threads
+from sluice.core.domain import Job
+from sluice.core.errors import DeviceLost
+from sluice.models.lane import Answers, Lane, Pulse
+
+
+def test_a_hung_lane_does_not_keep_the_process_from_leaving() -> None:
+    started = threading.Event()
+
+    def hang(_jobs: Sequence[Job]) -> Answers:
+        started.set()
+        threading.Event().wait()
+        return []
+
+    lane = Lane(hang, (), Pulse(time.monotonic), timeout_s=120)
+    with batch_threads(2, lane, patience_s=0.1) as threads:
+        waiting = [threads.submit(lambda: lane.submit([]).result()) for _ in range(2)]
+        assert started.wait(10)
+    for each in waiting:
+        with pytest.raises(DeviceLost):
+            each.result(0)
