@@ -14,7 +14,7 @@ from importlib.metadata import version
 
 import structlog
 
-from sluice.bus.client import consumer_config, open_consumer, open_producer, producer_config, transactional_id
+from sluice.bus.client import Config, consumer_config, open_consumer, open_producer, producer_config, transactional_id
 from sluice.bus.codec import Codec, framing_of, signing_of
 from sluice.bus.committer import KafkaCommitter
 from sluice.bus.source import KafkaSource
@@ -87,16 +87,18 @@ def consumer(settings: Settings) -> Iterator[Loop]:
     Raises Fatal errors: BadSettings, WeightsNotAttested, BrokerLost.
     """
     batching, meter = settings.batching, Meter()
+    # Asked first, so that settings that cannot work are refused before any model is loaded.
+    inbound, outbound = consumer_config(settings.kafka), producer_config(settings.kafka)
     with ExitStack() as stack:
         codec = _codec(settings)
         judge = stack.enter_context(judging(settings, worker=transactional_id(settings.kafka), observe=meter))
         fetcher = stack.enter_context(Fetcher(settings.fetch, settings.media))
         threads = stack.enter_context(batch_threads(batching.max_flights, judge.lane))
         road = Pipeline(_steps(codec, fetcher, judge), judge.clerk, CLOCKS, threads, meter)
-        source = _source(settings)
+        source = _source(settings, inbound)
         # The group is left last: whoever owns our partitions next starts after our last transaction.
         stack.callback(source.close)
-        committer = _committer(settings, meter)
+        committer = _committer(settings, outbound, meter)
         stack.callback(committer.close)
         committer.open(settings.kafka.connect_deadline_s)
         stack.enter_context(Ready(settings.telemetry.ready_file))
@@ -160,10 +162,10 @@ def _steps(codec: Codec, fetcher: Fetcher, judge: Judging) -> Steps:
     )
 
 
-def _source(settings: Settings) -> KafkaSource:
+def _source(settings: Settings, config: Config) -> KafkaSource:
     kafka = settings.kafka
     return KafkaSource(
-        partial(open_consumer, consumer_config(kafka)),
+        partial(open_consumer, config),
         settings.topics.images,
         protocol=kafka.group_protocol,
         connect_deadline_s=kafka.connect_deadline_s,
@@ -171,10 +173,9 @@ def _source(settings: Settings) -> KafkaSource:
     )
 
 
-def _committer(settings: Settings, observe: Observe) -> KafkaCommitter:
-    kafka = settings.kafka
-    connect = partial(open_producer, producer_config(kafka))
-    return KafkaCommitter(connect, timeout_s=kafka.transaction_timeout_s, clock=time.monotonic, observe=observe)
+def _committer(settings: Settings, config: Config, observe: Observe) -> KafkaCommitter:
+    connect, timeout_s = partial(open_producer, config), settings.kafka.transaction_timeout_s
+    return KafkaCommitter(connect, timeout_s=timeout_s, clock=time.monotonic, observe=observe)
 
 
 def _each_turn(settings: Settings, meter: Meter, lane: Lane) -> Callable[[], None]:

@@ -46,6 +46,7 @@ DOTENV = Path(".env")
 DEFAULT = "default"
 MASK = "**********"
 _USERINFO = re.compile(r"//[^/@\s]+@")
+_QUERY = re.compile(r"(://[^?\s]*\?)\S+")
 _SECRET_OPTION = re.compile(r"password|secret|token|jaas|key", re.IGNORECASE)
 
 Key = documents.Path
@@ -223,9 +224,9 @@ def _nested(values: Mapping[Key, Any]) -> dict[str, Any]:
 
 
 def _masked(value: Any) -> Any:
-    """Return a value without what is secret in it: credentials in URLs, options that are named like secrets."""
+    """Return a value without what is secret in it: credentials and queries in URLs, options named like secrets."""
     if isinstance(value, str):
-        return _USERINFO.sub(f"//{MASK}@", value)
+        return _QUERY.sub(rf"\g<1>{MASK}", _USERINFO.sub(f"//{MASK}@", value))
     if not isinstance(value, dict):
         return value
     return {name: MASK if _SECRET_OPTION.search(name) else item for name, item in value.items()}
