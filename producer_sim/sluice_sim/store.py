@@ -20,7 +20,7 @@ class Store:
     def __init__(self, folder: Path, *, host: str = "127.0.0.1", port: int = 0) -> None:
         self.folder = folder.resolve()
         self.outage = Event()
-        self._server = ThreadingHTTPServer((host, port), _answers(self._find))
+        self._server = _Server((host, port), _answers(self._find))
         self._thread = Thread(target=self._server.serve_forever, name="picture-store", daemon=True)
 
     @property
@@ -64,6 +64,10 @@ class Store:
         if Path(name).name != name or not (self.folder / name).is_file():
             return HTTPStatus.NOT_FOUND, b""
         return HTTPStatus.OK, (self.folder / name).read_bytes()
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # the usual 5 drops connections when a consumer opens its sixteen at once
 
 
 def _answers(find: Callable[[str], tuple[HTTPStatus, bytes]]) -> type[BaseHTTPRequestHandler]:

@@ -51,7 +51,7 @@ def following(stage: Stage, store: Store) -> Stage:
         "SLUICE_FETCH__ALLOWED_HOSTS": store.host,
         "SLUICE_FETCH__ALLOWED_PORTS": str(store.port),
         "SLUICE_FETCH__ALLOW_PRIVATE_ADDRESSES": "true",
-        "SLUICE_FETCH__TOTAL_TIMEOUT_S": "1",
+        "SLUICE_FETCH__TOTAL_TIMEOUT_S": "3",  # a dropped SYN is sent again after one second
         "SLUICE_BATCHING__RETRY_PAUSE_S": "0.5",
     }
     return replace(stage, given=given)
