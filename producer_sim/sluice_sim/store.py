@@ -8,8 +8,6 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Literal, Self
 
-Outage = Callable[[], bool]
-
 
 class Store:
     """A context manager; inside it the pictures are served. `port` 0 takes a free one.

@@ -1,5 +1,6 @@
 """Stand-ins for librdkafka's Producer and Consumer that do what a test's script says."""
 
+import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,6 +16,22 @@ FENCED = KafkaError(KafkaError._FENCED, "fenced", fatal=True)
 UNKNOWN = KafkaError(KafkaError.UNKNOWN, "something else")
 TOO_LARGE = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE, "too large")
 DOWN = KafkaError(KafkaError._ALL_BROKERS_DOWN, "all down")
+
+
+def refusals_to_another_thread(call: Callable[[], object]) -> list[RuntimeError]:
+    """Make the call in a thread of its own; return the RuntimeErrors it was refused with."""
+    refused: list[RuntimeError] = []
+
+    def trespass() -> None:
+        try:
+            call()
+        except RuntimeError as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=trespass)
+    thread.start()
+    thread.join()
+    return refused
 
 
 class Script:

@@ -1,6 +1,5 @@
 """What the committer makes of each kind of error, and when it lets go of its producer."""
 
-import threading
 from typing import cast
 
 import pytest
@@ -22,6 +21,7 @@ from tests.support.scripted_kafka import (
     Script,
     ScriptedProducer,
     Step,
+    refusals_to_another_thread,
 )
 
 OFFSETS = {Partition("t", 0): 7}
@@ -253,18 +253,7 @@ def test_opening_leaves_at_once_when_the_id_is_refused(bench: Bench) -> None:
 
 
 def test_another_thread_may_not_commit(bench: Bench) -> None:
-    refused: list[RuntimeError] = []
-
-    def trespass() -> None:
-        try:
-            bench.commit()
-        except RuntimeError as error:
-            refused.append(error)
-
-    thread = threading.Thread(target=trespass)
-    thread.start()
-    thread.join()
-    assert len(refused) == 1
+    assert len(refusals_to_another_thread(bench.commit)) == 1
     assert bench.calls == []
 
 

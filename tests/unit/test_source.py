@@ -1,7 +1,6 @@
 """How the source follows rebalances, back-pressure and broken brokers, on a scripted consumer."""
 
 import logging
-import threading
 from typing import Literal, cast
 
 import pytest
@@ -11,7 +10,7 @@ from sluice.bus.client import OnError
 from sluice.bus.source import KafkaSource
 from sluice.core.domain import Partition
 from sluice.core.errors import BadSettings, BrokerLost, Fatal
-from tests.support.scripted_kafka import DOWN, Received, ScriptedConsumer
+from tests.support.scripted_kafka import DOWN, Received, ScriptedConsumer, refusals_to_another_thread
 
 
 class Bench:
@@ -273,15 +272,4 @@ def test_lag_counts_from_the_committed_offset_or_the_beginning(bench: Bench) -> 
 
 
 def test_another_thread_may_not_poll(bench: Bench) -> None:
-    refused: list[RuntimeError] = []
-
-    def trespass() -> None:
-        try:
-            bench.poll()
-        except RuntimeError as error:
-            refused.append(error)
-
-    thread = threading.Thread(target=trespass)
-    thread.start()
-    thread.join()
-    assert len(refused) == 1
+    assert len(refusals_to_another_thread(bench.poll)) == 1

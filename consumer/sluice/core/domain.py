@@ -56,7 +56,6 @@ class FillReason(StrEnum):
     COUNT = "count"
     BYTES = "bytes"
     AGE = "age"
-    DRAIN = "drain"
 
 
 @dataclass(frozen=True, slots=True)
