@@ -1,13 +1,16 @@
 """Decoder processes may die in any way; the pool answers all the same."""
 
 import errno
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import wait
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ import pytest
 
 from sluice.core.errors import DependencyDown, Unreadable
 from sluice.core.seams import MetricName
+from sluice.media import wire
 from sluice.media.limits import Limits
 from sluice.media.picture import picture
 from sluice.media.pool import DecoderPool
@@ -212,3 +216,22 @@ def test_nobody_is_left_when_the_consumer_is_killed() -> None:
         consumer.kill()
     gone(template)
     gone(decoder)
+
+
+def test_a_template_whose_parent_leaves_without_a_word_ends_in_silence() -> None:
+    """Closing a socket with something unread resets the connection, which is the same as closing it."""
+    spec = {"limits": asdict(Limits.of(Media())), "decode": "tests.support.decoders:told", "warm": False}
+    ours, theirs = socket.socketpair()
+    with theirs:
+        arguments = [sys.executable, "-m", "sluice.media.decoder", str(theirs.fileno())]
+        template = subprocess.Popen(
+            [*arguments, json.dumps(spec | {"memory_bytes": 256 * MIB, "cpu_s": 1.0})],
+            stderr=subprocess.PIPE,
+            pass_fds=(theirs.fileno(),),
+            env={"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+        )
+    ours.settimeout(PATIENCE_S)
+    assert ours.recv(1, socket.MSG_PEEK) == wire.READY
+    ours.close()
+    _, said = template.communicate(timeout=PATIENCE_S)
+    assert (template.returncode, said) == (0, b"")

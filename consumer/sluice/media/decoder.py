@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -50,13 +51,17 @@ class Template:
         self._decoders: dict[int, int] = {}
 
     def serve(self) -> None:
-        """Obey until the control socket closes, then kill what is left."""
-        self._control.sendall(wire.READY)
-        while True:
-            readable, _, _ = select.select([self._control], [], [], _REAP_EVERY_S)
-            self._reap()
-            if readable and not self._obey():
-                break
+        """Obey until the control socket closes, then kill what is left.
+
+        A parent that leaves before it has read everything resets the connection instead of closing it.
+        """
+        with suppress(ConnectionError):
+            self._control.sendall(wire.READY)
+            while True:
+                readable, _, _ = select.select([self._control], [], [], _REAP_EVERY_S)
+                self._reap()
+                if readable and not self._obey():
+                    break
         for pid in self._decoders.values():
             os.kill(pid, signal.SIGKILL)
 
