@@ -5,22 +5,32 @@
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
+from typing import Protocol
 
 import structlog
 
-from sluice.bus.client import Config, consumer_config, open_consumer, open_producer, producer_config, transactional_id
+from sluice.bus.client import (
+    Config,
+    OpenConsumer,
+    OpenProducer,
+    consumer_config,
+    open_consumer,
+    open_producer,
+    producer_config,
+    transactional_id,
+)
 from sluice.bus.codec import Codec, framing_of, signing_of
-from sluice.bus.committer import KafkaCommitter
+from sluice.bus.committer import Connect, KafkaCommitter
 from sluice.bus.source import KafkaSource
 from sluice.core.batcher import Batcher
 from sluice.core.deadletter import Fuse
-from sluice.core.domain import Provenance
+from sluice.core.domain import Picture, Provenance
 from sluice.core.errors import BadSettings
 from sluice.core.loop import Loop, Pace
 from sluice.core.outcomes import Clerk
@@ -31,9 +41,9 @@ from sluice.media.fetch import Fetcher
 from sluice.media.pixels import preprocess_digest
 from sluice.media.pool import DecoderPool
 from sluice.models.lane import Lane
-from sluice.models.load import load, thumbnail_px
+from sluice.models.load import Turning, load, thumbnail_px
 from sluice.policies import chosen
-from sluice.settings import Settings
+from sluice.settings import Media, Models, Settings
 from sluice.telemetry import export, logs
 from sluice.telemetry.health import Pulse, Ready
 from sluice.telemetry.metrics import Meter
@@ -43,18 +53,54 @@ log = structlog.get_logger("sluice")
 CLOCKS = Clocks(monotonic=time.monotonic, now=lambda: datetime.now(UTC))
 
 
+class Decoders(Protocol):
+    """What the decoders are asked."""
+
+    def submit(self, data: bytes) -> Future[Picture]:
+        """Decode an image. The future raises Unreadable, or DependencyDown when that cannot be done now."""
+
+
+class OpenDecoders(Protocol):
+    """Makes decoders that end with the block."""
+
+    def __call__(self, media: Media, *, observe: Observe, thumbnail_edge: int) -> AbstractContextManager[Decoders]:
+        """Start them."""
+
+
+class OpenLane(Protocol):
+    """Makes a lane."""
+
+    def __call__(self, models: Models, *, observe: Observe, turning: Turning) -> Lane:
+        """Load its models. Raises BadSettings or WeightsNotAttested."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How a consumer's ends to the outside are opened; a trial that injects faults opens its own."""
+
+    consumer: OpenConsumer = open_consumer
+    producer: OpenProducer = open_producer
+    decoders: OpenDecoders = DecoderPool
+    lane: OpenLane = load
+
+
+PRODUCTION = Opening()
+
+
 @dataclass(frozen=True, slots=True)
 class Judging:
     """What it takes to judge a picture: decoders, models, a policy, and a clerk who writes it down."""
 
-    decoders: DecoderPool
+    decoders: Decoders
     lane: Lane
     policy: Policy
     clerk: Clerk
 
 
 @contextmanager
-def judging(settings: Settings, *, worker: str, observe: Observe, preview_px: int = 0) -> Iterator[Judging]:
+def judging(
+    settings: Settings, *, worker: str, observe: Observe, preview_px: int = 0, opening: Opening = PRODUCTION
+) -> Iterator[Judging]:
     """Load the policy and the models and start the decoders; all end with the block.
 
     `preview_px` is the longest edge of thumbnails when no plug-in asks for its own. Raises BadSettings or
@@ -62,11 +108,11 @@ def judging(settings: Settings, *, worker: str, observe: Observe, preview_px: in
     """
     policy = chosen(settings.policy)
     with ExitStack() as stack:
-        lane = load(settings.models, observe=observe, turning=policy.turning_cosines)
+        lane = opening.lane(settings.models, observe=observe, turning=policy.turning_cosines)
         stack.callback(lane.close)
         _refuse_missing_opinions(policy, lane)
         edge = thumbnail_px(settings.models) or preview_px
-        decoders = stack.enter_context(DecoderPool(settings.media, observe=observe, thumbnail_edge=edge))
+        decoders = stack.enter_context(opening.decoders(settings.media, observe=observe, thumbnail_edge=edge))
         provenance = Provenance(lane.provenance, preprocess_digest(settings.media.tile_above_aspect))
         letters = settings.dead_letters
         clerk = Clerk(
@@ -81,7 +127,7 @@ def judging(settings: Settings, *, worker: str, observe: Observe, preview_px: in
 
 
 @contextmanager
-def consumer(settings: Settings) -> Iterator[Loop]:
+def consumer(settings: Settings, opening: Opening = PRODUCTION) -> Iterator[Loop]:
     """Build a consumer that is ready to run; leaving the block releases everything, the producer first.
 
     Raises Fatal errors: BadSettings, WeightsNotAttested, BrokerLost.
@@ -91,14 +137,15 @@ def consumer(settings: Settings) -> Iterator[Loop]:
     inbound, outbound = consumer_config(settings.kafka), producer_config(settings.kafka)
     with ExitStack() as stack:
         codec = _codec(settings)
-        judge = stack.enter_context(judging(settings, worker=transactional_id(settings.kafka), observe=meter))
+        worker = transactional_id(settings.kafka)
+        judge = stack.enter_context(judging(settings, worker=worker, observe=meter, opening=opening))
         fetcher = stack.enter_context(Fetcher(settings.fetch, settings.media))
         threads = stack.enter_context(batch_threads(batching.max_flights, judge.lane))
         road = Pipeline(_steps(codec, fetcher, judge), judge.clerk, CLOCKS, threads, meter)
-        source = _source(settings, inbound)
+        source = _source(settings, inbound, opening)
         # The group is left last: whoever owns our partitions next starts after our last transaction.
         stack.callback(source.close)
-        committer = _committer(settings, outbound, meter)
+        committer = _committer(settings, partial(opening.producer, outbound), meter)
         stack.callback(committer.close)
         committer.open(settings.kafka.connect_deadline_s)
         stack.enter_context(Ready(settings.telemetry.ready_file))
@@ -129,13 +176,13 @@ def batch_threads(flights: int, lane: Lane, *, patience_s: float = 10.0) -> Iter
             lane.close(patience_s)
 
 
-def run(settings: Settings, stopping: Callable[[], bool]) -> None:
+def run(settings: Settings, stopping: Callable[[], bool], opening: Opening = PRODUCTION) -> None:
     """Consume until `stopping` says so, then drain. Raises Fatal errors as they come."""
     telemetry, worker = settings.telemetry, transactional_id(settings.kafka)
     logs.configure(telemetry.log_level, telemetry.log_format)
     if telemetry.otlp:
         export.configure(version("sluice"), worker)
-    with consumer(settings) as loop:
+    with consumer(settings, opening) as loop:
         log.info("ready", bundle=settings.models.bundle, worker=worker)
         log.info("drained", left=loop.run(stopping))
 
@@ -162,10 +209,10 @@ def _steps(codec: Codec, fetcher: Fetcher, judge: Judging) -> Steps:
     )
 
 
-def _source(settings: Settings, config: Config) -> KafkaSource:
+def _source(settings: Settings, config: Config, opening: Opening) -> KafkaSource:
     kafka = settings.kafka
     return KafkaSource(
-        partial(open_consumer, config),
+        partial(opening.consumer, config),
         settings.topics.images,
         protocol=kafka.group_protocol,
         connect_deadline_s=kafka.connect_deadline_s,
@@ -173,8 +220,8 @@ def _source(settings: Settings, config: Config) -> KafkaSource:
     )
 
 
-def _committer(settings: Settings, config: Config, observe: Observe) -> KafkaCommitter:
-    connect, timeout_s = partial(open_producer, config), settings.kafka.transaction_timeout_s
+def _committer(settings: Settings, connect: Connect, observe: Observe) -> KafkaCommitter:
+    timeout_s = settings.kafka.transaction_timeout_s
     return KafkaCommitter(connect, timeout_s=timeout_s, clock=time.monotonic, observe=observe)
 
 

@@ -7,11 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sluice.app import CLOCKS, judging
+from sluice.app import CLOCKS, Decoders, judging
 from sluice.core.domain import Batch, FillReason, Judged, Outcome, Partition, Picture, Record
 from sluice.core.pipeline import Pipeline, Steps
 from sluice.media.fetch import Fetcher
-from sluice.media.pool import DecoderPool
 from sluice.media.preview import jpeg
 from sluice.models.load import silent
 from sluice.report.finding import Finding
@@ -74,7 +73,7 @@ class _Events:
 class _Album:
     """Decodes, and keeps what was decoded until somebody asks for the previews."""
 
-    pool: DecoderPool
+    pool: Decoders
     pictures: list[Future[Picture]] = field(default_factory=list)
 
     def submit(self, data: bytes) -> Future[Picture]:

@@ -17,6 +17,8 @@ from sluice.settings.kafka import SecurityProtocol
 
 Config = dict[str, Any]
 OnError = Callable[[KafkaError], None]
+OpenConsumer = Callable[[Config, OnError], Consumer]
+OpenProducer = Callable[[Config, OnError], Producer]
 Client = TypeVar("Client")
 
 CLIENT_ID = "sluice"
