@@ -35,6 +35,7 @@ from sluice.core.errors import BadSettings
 from sluice.core.loop import Loop, Pace
 from sluice.core.outcomes import Clerk
 from sluice.core.pipeline import Clocks, Pipeline, Steps
+from sluice.core.poison import Suspects, Watch
 from sluice.core.policy import Policy
 from sluice.core.seams import Observe
 from sluice.media.fetch import Fetcher
@@ -46,6 +47,7 @@ from sluice.policies import chosen
 from sluice.settings import Media, Models, Settings
 from sluice.telemetry import export, logs
 from sluice.telemetry.health import Pulse, Ready
+from sluice.telemetry.journal import Journal
 from sluice.telemetry.metrics import Meter
 from sluice_schemas import Mode
 
@@ -135,6 +137,7 @@ def consumer(settings: Settings, opening: Opening = PRODUCTION) -> Iterator[Loop
     batching, meter = settings.batching, Meter()
     # Asked first, so that settings that cannot work are refused before any model is loaded.
     inbound, outbound = consumer_config(settings.kafka), producer_config(settings.kafka)
+    watch = _watch(settings)
     with ExitStack() as stack:
         codec = _codec(settings)
         worker = transactional_id(settings.kafka)
@@ -160,6 +163,7 @@ def consumer(settings: Settings, opening: Opening = PRODUCTION) -> Iterator[Loop
             sleep=time.sleep,
             observe=meter,
             each_turn=_each_turn(settings, meter, judge.lane),
+            watch=watch,
         )
 
 
@@ -234,6 +238,15 @@ def _each_turn(settings: Settings, meter: Meter, lane: Lane) -> Callable[[], Non
         pulse.beat()
 
     return turn
+
+
+def _watch(settings: Settings) -> Watch:
+    poison = settings.poison
+    suspects = Suspects(poison.deaths_before_alone, poison.deaths_alone)
+    if poison.journal_folder is None:
+        return Watch(suspects)
+    journal = Journal(poison.journal_folder, transactional_id(settings.kafka))
+    return Watch.resumed(suspects, journal.open(), journal)
 
 
 def _refuse_missing_opinions(policy: Policy, lane: Lane) -> None:

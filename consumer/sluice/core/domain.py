@@ -5,7 +5,7 @@ Record -> Batch -> (ImageGenerated, Picture) -> Job -> Scores -> Decision -> Out
 All are frozen and carry what the next step needs. Arrays are uint8, height x width x RGB.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sluice.core.errors import Rejection
 from sluice_schemas import Clip, Concept, DeadLetter, ModelRef, Quality, Status, Technical, Verdict
 
 Headers = tuple[tuple[str, bytes | None], ...]
@@ -56,15 +57,20 @@ class FillReason(StrEnum):
     COUNT = "count"
     BYTES = "bytes"
     AGE = "age"
+    ALONE = "alone"
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A slice of the log: per partition contiguous, in order. `cut_at_s` is on the monotonic clock."""
+    """A slice of the log: per partition contiguous, in order. `cut_at_s` is on the monotonic clock.
+
+    With a `rejection` its records are rejected for that, and nobody looks into them.
+    """
 
     records: tuple[Record, ...]
     reason: FillReason
     cut_at_s: float
+    rejection: Rejection | None = None
 
     @property
     def partitions(self) -> frozenset[Partition]:
@@ -192,5 +198,36 @@ class Flight:
         return self.batch.partitions <= self.lost
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The offsets of a partition from `first` up to, not including, `end`; and in how many deaths of the process.
+
+    `deaths` counts those with these records in flight, `alone` the ones of them with nothing else in flight.
+    """
+
+    partition: Partition
+    first: int
+    end: int
+    deaths: int = 0
+    alone: int = 0
+
+    def covers(self, offset: int) -> bool:
+        """Whether `offset` lies in it."""
+        return self.first <= offset < self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What one life of the process leaves to the next: what is on the road, and what was when earlier lives ended."""
+
+    flying: tuple[Span, ...] = ()
+    suspects: tuple[Span, ...] = ()
+
+
 Offsets = Mapping[Partition, int]
 GroupMetadata = Any  # confluent_kafka's opaque value; only the bus looks inside
+
+
+def next_offsets(outcomes: Iterable[Outcome]) -> Offsets:
+    """Return the offset to commit in each partition once `outcomes`, in their order, have landed."""
+    return {outcome.record.partition: outcome.record.next_offset for outcome in outcomes}

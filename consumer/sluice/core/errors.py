@@ -6,12 +6,14 @@ SluiceError
 |     |-- Refused              the event asks for something policy forbids (a reference, a size)
 |     |-- Unfetchable          the store answered that the image is not there
 |     |-- Unreadable           the bytes are not an image we can decode within the limits
-|     `-- Unscorable           a model gave no finite answer
+|     |-- Unscorable           a model gave no finite answer
+|     `-- Poisonous            the process died with it in flight, again and again
 |-- DependencyDown             store, registry or device busy: pause and keep polling; never a dead letter
 |-- TransactionAborted         nothing was published; flights stay; land again next turn
 `-- Fatal(exit_code)           leave with a documented exit code; the supervisor restarts
       |-- Fenced               another process took the transactional id
       |-- BrokerLost           no broker answered within the deadline
+      |-- Denied               the brokers do not let us in, or not do what we need
       |-- DeviceLost           the model lane died or hangs
       |-- TooManyDeadLetters   the fuse is blown
       |-- WeightsNotAttested   weights missing, altered, or of the wrong shape
@@ -37,6 +39,7 @@ class Rejection(SluiceError):
     """
 
     stage: ClassVar[str] = "unknown"
+    attempts: int = 1
 
     def __init__(self, reason: str, message: str = "") -> None:
         super().__init__(f"{self.stage}: {reason}" + (f" ({message})" if message else ""))
@@ -74,6 +77,16 @@ class Unscorable(Rejection):
     stage = "score"
 
 
+class Poisonous(Rejection):
+    """The process died with this record in flight, again and again, at last with no other."""
+
+    stage = "poison"
+
+    def __init__(self, deaths: int, alone: int) -> None:
+        super().__init__("poison", f"the process died {deaths} times with it in flight, {alone} times with no other")
+        self.attempts = deaths
+
+
 class DependencyDown(SluiceError):
     """A store, registry or device is not available now; the records wait, they are not rejected."""
 
@@ -102,6 +115,12 @@ class BrokerLost(Fatal):
     """No broker answered within the deadline."""
 
     exit_code = 69
+
+
+class Denied(Fatal):
+    """The brokers do not let us in, or forbid what we need; the message names the setting or the permission."""
+
+    exit_code = 77
 
 
 class DeviceLost(Fatal):

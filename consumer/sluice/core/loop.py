@@ -5,17 +5,21 @@
 - A landing is one transaction: every message and offset of all finished flights at the head, or nothing.
 - Retry is the next turn: a flight leaves the deque only after its commit.
 - A rebalance is a set: revoked partitions go into `flight.lost`, and landing skips their records.
+- What is on the road stands in a journal before it takes off: records that were there whenever the process died
+  travel alone, one flight at a time.
 """
 
 import logging
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from sluice.core.batcher import Batcher
 from sluice.core.deadletter import Fuse
-from sluice.core.domain import Flight, Outcome, Partition, Rejected
-from sluice.core.errors import DependencyDown, TransactionAborted
+from sluice.core.domain import Batch, FillReason, Flight, Outcome, Partition, Rejected, next_offsets
+from sluice.core.errors import DependencyDown, Fatal, TransactionAborted
+from sluice.core.poison import Watch
 from sluice.core.seams import Committer, Observe, Road, Source
 
 _logger = logging.getLogger(__name__)
@@ -51,6 +55,7 @@ class Loop:
     sleep: Callable[[float], None]
     observe: Observe
     each_turn: Callable[[], None] = lambda: None
+    watch: Watch = field(default_factory=Watch)
     flights: deque[Flight] = field(default_factory=deque)
     _full_since: float | None = None
     _retry_at: float = 0.0
@@ -67,6 +72,9 @@ class Loop:
                 self.turn()
             self.drain()
             return len(self.flights)
+        except Fatal as error:
+            self.watch.leave(error)
+            raise
         finally:
             self.flights.clear()
 
@@ -75,11 +83,13 @@ class Loop:
         self.each_turn()
         self._poll()
         self._launch()
+        self._note()
         self._land()
         self._retry()
 
     def drain(self) -> None:
         """Land what is in flight, within the drain timeout; what was only polled goes to the next owner."""
+        self.watch.leave()
         self.source.pause()
         deadline = self.clock() + self.pace.drain_timeout_s
         while self.flights and self.clock() < deadline:
@@ -90,7 +100,12 @@ class Loop:
 
     @property
     def _full(self) -> bool:
-        return len(self.flights) >= self.pace.max_flights
+        """Whether no further flight may start; a suspect waits until it is alone, and then nobody joins it."""
+        return bool(self.flights) and (
+            len(self.flights) >= self.pace.max_flights
+            or self.flights[-1].batch.reason is FillReason.ALONE
+            or self.batcher.alone(self.watch.suspects)
+        )
 
     def _poll(self) -> None:
         if not self._flow():
@@ -120,39 +135,36 @@ class Loop:
         return True
 
     def _launch(self) -> None:
-        while not self._full and (batch := self.batcher.cut(self.clock())):
+        while not self._full and (batch := self.batcher.cut(self.clock(), self.watch.suspects)):
+            self._note(batch)
             self.flights.append(Flight(batch, self.road(batch)))
             self.observe("batch.records", len(batch.records), {"reason": batch.reason})
         self.observe("flights", len(self.flights), {})
 
+    def _note(self, *launching: Batch) -> None:
+        self.watch.note((*(flight.batch for flight in self.flights if not flight.outcomes.done()), *launching))
+
     def _land(self) -> None:
         """Commit all finished flights at the head in one transaction; on an abort they stay for the next turn."""
-        landing: list[Flight] = []
-        outcomes: list[Outcome] = []
-        for flight in self.flights:
-            down = _down(flight)
-            if not flight.outcomes.done() or (down and not flight.gone):
-                break
-            landing.append(flight)
-            if not down:
-                outcomes += [o for o in flight.outcomes.result() if o.record.partition not in flight.lost]
-        if not landing:
+        finished = list(takewhile(_finished, self.flights))
+        if not finished:
             return
+        outcomes = [outcome for flight in finished for outcome in _ours(flight)]
         fuse = self.fuse.after(outcomes)
         started = self.clock()
         if outcomes:
-            offsets = {outcome.record.partition: outcome.record.next_offset for outcome in outcomes}
             messages = [message for outcome in outcomes for message in outcome.messages]
             try:
-                self.committer.commit(messages, offsets, self.source.group_metadata())
+                self.committer.commit(messages, next_offsets(outcomes), self.source.group_metadata())
             except TransactionAborted:
                 self.observe("transactions.aborted", 1, {})
                 return
         self.fuse = fuse
-        for _ in landing:
+        self.watch.landed(outcomes)
+        for _ in finished:
             self.flights.popleft()
         self.observe("landing.seconds", self.clock() - started, {})
-        self._count(outcomes)
+        _count(outcomes, self.observe)
 
     def _retry(self) -> None:
         """Launch again the flights that a dependency stopped, once the pause is over."""
@@ -167,6 +179,7 @@ class Loop:
             _logger.warning("%s; trying again in %g s, records wait", error, self.pace.retry_pause_s)
         elif now >= self._retry_at:
             self._retry_at = 0.0
+            self._note(*(flight.batch for flight, _ in down))
             for flight, _ in down:
                 flight.outcomes = self.road(flight.batch)
 
@@ -180,15 +193,28 @@ class Loop:
         for flight in self.flights:
             flight.lost |= partitions
 
-    def _count(self, outcomes: list[Outcome]) -> None:
-        for status, count in Counter(outcome.verdict.status for outcome in outcomes).items():
-            self.observe("verdicts", count, {"status": status})
-        ages = [o.verdict.produced_at - o.verdict.source.timestamp for o in outcomes if o.verdict.source.timestamp]
-        if ages:
-            self.observe("event_age.seconds", max(ages).total_seconds(), {})
-        rejected = (outcome.verdict for outcome in outcomes if isinstance(outcome, Rejected))
-        for reason, count in Counter(verdict.indeterminate_reason or "" for verdict in rejected).items():
-            self.observe("dead_letters", count, {"reason": reason})
+
+def _count(outcomes: list[Outcome], observe: Observe) -> None:
+    for status, count in Counter(outcome.verdict.status for outcome in outcomes).items():
+        observe("verdicts", count, {"status": status})
+    ages = [o.verdict.produced_at - o.verdict.source.timestamp for o in outcomes if o.verdict.source.timestamp]
+    if ages:
+        observe("event_age.seconds", max(ages).total_seconds(), {})
+    rejected = (outcome.verdict for outcome in outcomes if isinstance(outcome, Rejected))
+    for reason, count in Counter(verdict.indeterminate_reason or "" for verdict in rejected).items():
+        observe("dead_letters", count, {"reason": reason})
+
+
+def _finished(flight: Flight) -> bool:
+    """Whether nothing of the flight is waited for any more."""
+    return flight.outcomes.done() and (flight.gone or _down(flight) is None)
+
+
+def _ours(flight: Flight) -> list[Outcome]:
+    """Return the outcomes of a finished flight that are ours to land."""
+    if _down(flight):
+        return []
+    return [outcome for outcome in flight.outcomes.result() if outcome.record.partition not in flight.lost]
 
 
 def _down(flight: Flight) -> DependencyDown | None:

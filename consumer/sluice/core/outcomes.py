@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sluice.core.domain import Decision, Job, Judged, Provenance, Record, Rejected, Scores
-from sluice.core.errors import Rejection
+from sluice.core.errors import Poisonous, Rejection
 from sluice_schemas import (
     Artefact,
     DeadLetter,
@@ -127,7 +127,8 @@ class Clerk:
         self, record: Record, failure: Rejection, verdict: Verdict, event: ImageGenerated | None
     ) -> DeadLetter:
         value = record.value
-        inline = event is not None and event.image.bytes is not None
+        # Poison was never looked into, so it may hold one.
+        inline = isinstance(failure, Poisonous) or (event is not None and event.image.bytes is not None)
         carried = value is not None and len(value) <= self.max_value_bytes
         if inline and not self.include_inline_images:
             carried = False
@@ -136,7 +137,7 @@ class Clerk:
             verdict_id=verdict.verdict_id,
             source=verdict.source,
             error=DeadLetterError(failure.stage, failure.reason, failure.message),
-            attempts=1,
+            attempts=failure.attempts,
             first_seen=verdict.produced_at,
             worker=self.worker,
             produced_at=verdict.produced_at,

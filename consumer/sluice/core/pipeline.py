@@ -83,7 +83,7 @@ class Pipeline:
     def outcomes(self, batch: Batch) -> list[Outcome]:
         """Return exactly one outcome per record, in the batch's order."""
         with process_span(batch):
-            passages = [_Passage(record) for record in batch.records]
+            passages = [_Passage(record, failure=batch.rejection) for record in batch.records]
             watch = _Stopwatch(self.clocks.monotonic, self.observe)
             self._gather(passages, watch)
             self._score(passages, watch)

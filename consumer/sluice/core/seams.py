@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Literal, Protocol
 
-from sluice.core.domain import Batch, GroupMetadata, Job, Message, Offsets, Outcome, Partition, Record, Scores
+from sluice.core.domain import Batch, GroupMetadata, Job, Message, Notes, Offsets, Outcome, Partition, Record, Scores
 from sluice.core.errors import Rejection
 
 
@@ -63,6 +63,9 @@ Road = Callable[[Batch], Future[list[Outcome]]]
 
 Lane = Callable[[Sequence[Job]], Future[list[Scores | Rejection]]]
 """Pictures go in; for each, scores or the reason there are none."""
+
+Journal = Callable[[Notes], None]
+"""Keep these notes, in place of the last ones, for the next life of this process. Returns soon, never raises."""
 
 MetricName = Literal[
     "records.polled",

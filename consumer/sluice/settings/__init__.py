@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from sluice.settings.images import Fetch, Media
 from sluice.settings.judging import Models, Policy, Precision
 from sluice.settings.kafka import Kafka, Registry, SecurityProtocol, Signing, Topics
-from sluice.settings.running import Batching, DeadLetters, Fuse, Telemetry
+from sluice.settings.running import Batching, DeadLetters, Fuse, Poison, Telemetry
 from sluice.settings.section import MIB, Section
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Kafka",
     "Media",
     "Models",
+    "Poison",
     "Policy",
     "Precision",
     "Registry",
@@ -52,6 +53,7 @@ class Settings(BaseSettings):
     signing: Signing = Signing()
     batching: Batching = Batching()
     fuse: Fuse = Fuse()
+    poison: Poison = Poison()
     fetch: Fetch = Fetch()
     media: Media = Media()
     models: Models = Models()

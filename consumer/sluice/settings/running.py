@@ -37,6 +37,23 @@ class Fuse(Section):
     max_run: Count = Field(50, description="Longest run of dead letters in one partition.")
 
 
+class Poison(Section):
+    """When a record that kills the whole process at every start is singled out and rejected."""
+
+    journal_folder: Path | None = Field(
+        None,
+        description="Where each replica notes what it has in flight, in a file named after its transactional id. It must outlive the process, not the machine: a pod's `emptyDir` does, a container's own files do not. Empty: no notes, and poison kills every next life too.",
+    )
+    deaths_before_alone: Count = Field(
+        2,
+        description="Deaths of the process after which the records in flight each time travel one by one. One death is an accident too often: a kill, a full node.",
+    )
+    deaths_alone: Count = Field(
+        2,
+        description="Further deaths with only this record in flight that make it a dead letter. Whoever kills at random hits the same moment twice next to never; each more costs a start.",
+    )
+
+
 class DeadLetters(Section):
     """What a dead letter carries."""
 

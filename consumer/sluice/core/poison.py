@@ -1,0 +1,131 @@
+"""Poison: a record that kills the process, again at every start. Which one it is shows in what was in flight each time.
+
+Whoever was in flight when the process died is a suspect. Suspects of `deaths_before_alone` deaths travel one by one,
+and one that is alone in flight in `deaths_alone` further deaths is guilty: it is rejected unseen. A process may also
+be killed by somebody who means no record in particular; that convicts nobody unless it happens each time within the
+moments in which the very same record is alone in flight.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from sluice.core.domain import Batch, Notes, Outcome, Partition, Record, Span, next_offsets
+from sluice.core.errors import DeviceLost, Fatal, Poisonous
+from sluice.core.seams import Journal
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Suspects:
+    """Which records were in flight when the process died, and how often. A value, like the fuse.
+
+    `spans` are disjoint and in order.
+    """
+
+    deaths_before_alone: int
+    deaths_alone: int
+    spans: tuple[Span, ...] = ()
+
+    def alone(self, record: Record) -> bool:
+        """Whether `record` must travel alone."""
+        span = self._holding(record)
+        return span is not None and span.deaths >= self.deaths_before_alone
+
+    def rejection(self, record: Record) -> Poisonous | None:
+        """Return why `record` is rejected unseen, None if it is not."""
+        span = self._holding(record)
+        if span is None or span.alone < self.deaths_alone:
+            return None
+        if span.deaths < self.deaths_before_alone + self.deaths_alone:
+            return None
+        return Poisonous(span.deaths, span.alone)
+
+    def after_death(self, flying: Sequence[Span]) -> "Suspects":
+        """Return the suspects after the process died with `flying` in flight."""
+        return replace(self, spans=tuple(_counted(self.spans, flying)))
+
+    def after(self, outcomes: Sequence[Outcome]) -> "Suspects":
+        """Return the suspects once `outcomes` have landed: whoever landed is none any more, nor is who came before."""
+        if not self.spans:
+            return self
+        done = next_offsets(outcomes)
+        left = (replace(span, first=max(span.first, done.get(span.partition, 0))) for span in self.spans)
+        return replace(self, spans=tuple(span for span in left if span.first < span.end))
+
+    def _holding(self, record: Record) -> Span | None:
+        return next((s for s in self.spans if s.partition == record.partition and s.covers(record.offset)), None)
+
+
+NOBODY = Suspects(1, 1)
+
+
+def spans_of(batches: Iterable[Batch]) -> tuple[Span, ...]:
+    """Return where the records of `batches` stand in the log: a span for each partition of each batch."""
+    return tuple(_span(batch, partition) for batch in batches for partition in sorted(batch.partitions))
+
+
+def _span(batch: Batch, partition: Partition) -> Span:
+    offsets = [record.offset for record in batch.records if record.partition == partition]
+    return Span(partition, offsets[0], offsets[-1] + 1)
+
+
+def _counted(known: Sequence[Span], flying: Sequence[Span]) -> Iterator[Span]:
+    """Yield disjoint spans: those of `known`, with a death more wherever one of `flying` lies."""
+    alone = sum(span.end - span.first for span in flying) == 1
+    for partition in sorted({span.partition for span in (*known, *flying)}):
+        old, new = ([span for span in spans if span.partition == partition] for spans in (known, flying))
+        edges = sorted({edge for span in (*old, *new) for edge in (span.first, span.end)})
+        for first, end in pairwise(edges):
+            before = next((span for span in old if span.covers(first)), Span(partition, first, end))
+            died = any(span.covers(first) for span in new)
+            if died or before.deaths:
+                deaths, by_itself = before.deaths + died, before.alone + (died and alone)
+                yield Span(partition, first, end, deaths, by_itself)
+
+
+def _silent(_: Notes) -> None:
+    pass
+
+
+@dataclass(slots=True)
+class Watch:
+    """Keeps the journal true to what is on the road, and the suspects to what has landed."""
+
+    suspects: Suspects = NOBODY
+    journal: Journal = _silent
+    _noted: tuple[tuple[Batch, ...], Suspects] | None = None
+
+    @classmethod
+    def resumed(cls, suspects: Suspects, last: Notes, journal: Journal) -> "Watch":
+        """Go on from the notes of the last life: with something on the road it did not leave, it died."""
+        suspects = replace(suspects, spans=last.suspects)
+        if last.flying:
+            suspects = suspects.after_death(last.flying)
+            places = ", ".join(f"{s.partition.topic}/{s.partition.index}/{s.first}..{s.end - 1}" for s in last.flying)
+            _logger.warning("the last life of this process died with these in flight: %s", places)
+        watch = cls(suspects, journal)
+        watch.note(())
+        return watch
+
+    def note(self, batches: tuple[Batch, ...]) -> None:
+        """Write down what is on the road, if that has changed. Before it takes off: afterwards may be too late."""
+        noted = (batches, self.suspects)
+        if noted != self._noted:
+            self._noted = noted
+            self.journal(Notes(spans_of(batches), self.suspects.spans))
+
+    def landed(self, outcomes: Sequence[Outcome]) -> None:
+        """Suspect what has landed no more."""
+        self.suspects = self.suspects.after(outcomes)
+
+    def leave(self, error: Fatal | None = None) -> None:
+        """Write down that nothing is on the road, and nothing further: how this life ends is no record's doing.
+
+        Only a lost device may be: its errors stick, so it ends the process whoever brought them about.
+        """
+        if not isinstance(error, DeviceLost):
+            self.note(())
+            self.journal = _silent
