@@ -180,15 +180,30 @@ def test_a_commit_of_more_than_two_seconds_recycles_the_producer(
 def test_an_error_callback_within_a_transaction_recycles_the_producer(bench: Bench) -> None:
     bench.script.plan("commit", lambda: bench.on_error(DOWN))
     bench.commit()
-    assert bench.recycled == ["producer.recycled:error_callback"]
+    assert bench.recycled == ["producer.recycled:client_error"]
 
 
-def test_an_error_callback_from_before_a_transaction_is_no_doubt_about_it(bench: Bench) -> None:
+def test_an_error_between_transactions_recycles_the_producer_before_the_next(bench: Bench) -> None:
     bench.commit()
+    bench.script.plan("serve", lambda: bench.on_error(DOWN))
+    bench.commit()
+    assert bench.recycled == ["producer.recycled:client_error"]
+    assert bench.calls[5:] == ["init", "begin", "produce", "offsets", "commit"]
+
+
+def test_an_error_from_before_the_first_transaction_is_no_doubt_about_it(bench: Bench) -> None:
     bench.script.plan("serve", lambda: bench.on_error(DOWN))
     bench.commit()
     assert not bench.script.steps["serve"], "what librdkafka had to say was asked for first"
     assert bench.recycled == []
+
+
+def test_a_fatal_error_between_transactions_leaves(bench: Bench) -> None:
+    bench.commit()
+    bench.script.plan("serve", FENCED)
+    with pytest.raises(Fenced):
+        bench.commit()
+    assert bench.calls[5:] == []
 
 
 def test_a_full_queue_is_waited_for(bench: Bench) -> None:

@@ -4,6 +4,7 @@ Names and meanings are those of librdkafka's CONFIGURATION.md.
 """
 
 import ipaddress
+import logging
 import socket
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
@@ -20,6 +21,7 @@ OnError = Callable[[KafkaError], None]
 OpenConsumer = Callable[[Config, OnError], Consumer]
 OpenProducer = Callable[[Config, OnError], Producer]
 Client = TypeVar("Client")
+_logger = logging.getLogger(__name__)
 
 CLIENT_ID = "sluice"
 LINGER_MS = 2  # a transaction is filled at once, so waiting longer only delays its commit
@@ -39,7 +41,7 @@ _GUARDS_EXACTLY_ONCE = frozenset({
     "partition.assignment.strategy", "group.remote.assignor", "group.instance.id", "enable.partition.eof",
     "enable.idempotence", "acks", "request.required.acks", "delivery.timeout.ms", "message.timeout.ms", "retries",
     "message.send.max.retries", "max.in.flight", "max.in.flight.requests.per.connection", "queue.buffering.max.ms",
-    "linger.ms", "plugin.library.paths",
+    "linger.ms", "plugin.library.paths", "log_level", "log.connection.close",
 })  # fmt: skip
 
 
@@ -80,6 +82,7 @@ def producer_config(kafka: Kafka) -> Config:
         "message.max.bytes": MESSAGE_MAX_BYTES,
         "delivery.report.only.error": True,
         "topic.metadata.propagation.max.ms": 5000,  # a missing topic is named well within the transaction's time
+        "log_level": 6,  # down to lost connections, see `reports_to`
     }
     return config | _passed_through("producer_options", kafka.producer_options)
 
@@ -120,7 +123,26 @@ def open_consumer(config: Config, on_error: OnError) -> Consumer:
 
 def open_producer(config: Config, on_error: OnError) -> Producer:
     """Make a producer, or raise BadSettings with what librdkafka has against the configuration."""
-    return _open(lambda: Producer(config | {"error_cb": on_error}))
+    return _open(lambda: Producer(config | reports_to(on_error)))
+
+
+def reports_to(on_error: OnError) -> Config:
+    """Return what lets a producer report lost connections, too: librdkafka's error callback hears only of worse."""
+    return {"error_cb": on_error, "logger": _Lines(on_error)}
+
+
+class _Lines:
+    """librdkafka's log, as the `logger` of confluent-kafka; a line is served like a callback, by poll."""
+
+    def __init__(self, on_error: OnError) -> None:
+        self._on_error = on_error
+
+    def log(self, level: int, form: str, facility: str, *rest: str) -> None:
+        """Report a connection that is lost; what is no alarm is for those who debug."""
+        if facility == "FAIL" and level < logging.ERROR:  # worse ones come by callback
+            self._on_error(KafkaError(KafkaError._TRANSPORT, rest[-1]))  # noqa: SLF001  its public name
+        else:
+            _logger.log(level if level > logging.ERROR else logging.DEBUG, form, facility, *rest)
 
 
 def open_admin(config: Config, on_error: OnError) -> AdminClient:

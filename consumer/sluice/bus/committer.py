@@ -5,6 +5,7 @@ deadline, those that require an abort are aborted, all others end the process.
 
 librdkafka speaks EndTxn v1, in which a delayed EndTxn can end a later transaction (librdkafka#5423, KAFKA-17754). So
 doubt recycles the producer: the InitProducerId of its successor fences whatever of the old epoch is still under way.
+librdkafka sends an EndTxn again by itself, within milliseconds, after a connection is lost: that is doubt, too.
 """
 
 import logging
@@ -82,10 +83,9 @@ class KafkaCommitter:
         good; the topic is named).
         """
         self._owner.check()
+        self._recycle_if_in_doubt()  # of the next error of a kind librdkafka may say nothing, for 30 s
         producer = self._producer or self._open(Deadline.after(self._timeout_s, self._clock))
         deadline = Deadline.after(self._timeout_s, self._clock)
-        producer.poll(0)  # errors from before this transaction are no doubt about it
-        self._doubts.clear()
         self._undelivered.clear()
         ending = False
         try:
@@ -95,9 +95,9 @@ class KafkaCommitter:
             if offsets:
                 positions = [TopicPartition(place.topic, place.index, offset) for place, offset in offsets.items()]
                 self._persist(producer, lambda: producer.send_offsets_to_transaction(positions, group), deadline)
-            self._flush(producer, deadline)
+            _flush(producer, self._undelivered, deadline)
             ending = True
-            self._end(producer, producer.commit_transaction, deadline)
+            self._end(producer, producer.commit_transaction)
         except KafkaException as exception:
             self._abort(producer, error_of(exception), ending=ending)
         self._recycle_if_in_doubt()
@@ -108,6 +108,7 @@ class KafkaCommitter:
         if self._producer:
             self._producer.purge()
         self._producer = None
+        self._doubts.clear()
 
     def _open(self, deadline: Deadline) -> Producer:
         producer = self._connect(self._on_error)
@@ -115,6 +116,8 @@ class KafkaCommitter:
             producer.init_transactions(deadline.remaining_s)
         except KafkaException as exception:
             raise _not_opened(error_of(exception)) from None
+        _hear(producer)
+        self._doubts.clear()  # what went wrong before the first transaction is no doubt about one
         self._producer = producer
         return producer
 
@@ -135,16 +138,11 @@ class KafkaCommitter:
             else:
                 return
 
-    def _flush(self, producer: Producer, deadline: Deadline) -> None:
-        """Wait for the deliveries before the commit is asked for: up to here an outage leaves no doubt."""
-        while producer.flush(BREATH_S) and not self._undelivered:
-            if deadline.over:
-                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "deliveries are overdue"))  # noqa: SLF001
-
-    def _end(self, producer: Producer, step: Callable[[float], None], deadline: Deadline) -> None:
-        """Commit or abort; -1 is the rest of transaction.timeout.ms, the bound librdkafka asks for."""
+    def _end(self, producer: Producer, step: Callable[[float], None]) -> None:
+        """Commit or abort, within a time of its own: the -1 that librdkafka recommends waits without end."""
         started = self._clock()
-        self._persist(producer, lambda: step(-1), deadline, doubt="retriable")
+        deadline = Deadline.after(self._timeout_s, self._clock)
+        self._persist(producer, lambda: step(deadline.remaining_s), deadline, doubt="retriable")
         if self._clock() - started > SLOW_S:
             self._doubts.append("slow")
 
@@ -170,7 +168,7 @@ class KafkaCommitter:
         if ending and cause.retriable():
             raise Fenced(f"the outcome of a transaction stays unknown: {cause.str()}")
         try:
-            self._end(producer, producer.abort_transaction, Deadline.after(self._timeout_s, self._clock))
+            self._end(producer, producer.abort_transaction)
         except KafkaException as exception:
             error = error_of(exception)
             _refuse_if_over(error)
@@ -182,18 +180,35 @@ class KafkaCommitter:
 
     def _recycle_if_in_doubt(self) -> None:
         """Let go of a producer in doubt; the next commit makes a new one, which fences this one's epoch."""
-        if self._doubts:
+        if self._producer:
+            _hear(self._producer)
+        for reason in self._doubts[:1]:
             self.close()
-            self._observe("producer.recycled", 1, {"reason": self._doubts[0]})
-            _logger.warning("kafka: producer recycled (%s)", self._doubts[0])
+            self._observe("producer.recycled", 1, {"reason": reason})
+            _logger.warning("kafka: producer recycled (%s)", reason)
 
     def _on_error(self, error: KafkaError) -> None:
-        self._doubts.append("error_callback")
+        self._doubts.append("client_error")
         _logger.warning("kafka: %s", error.str())
 
     def _on_delivery(self, error: KafkaError | None, message: KafkaMessage) -> None:
         if error:
             self._undelivered.append((message.topic() or "", error))
+
+
+def _flush(producer: Producer, undelivered: Sequence[object], deadline: Deadline) -> None:
+    """Wait for the deliveries before the commit is asked for: up to here an outage leaves no doubt."""
+    while producer.flush(BREATH_S) and not undelivered:
+        if deadline.over:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "deliveries are overdue"))  # noqa: SLF001
+
+
+def _hear(producer: Producer) -> None:
+    """Let librdkafka say what has happened so far; poll raises what is fatal and nothing else."""
+    try:
+        producer.poll(0)
+    except KafkaException as exception:
+        raise Fenced(f"kafka: {error_of(exception).str()}") from None
 
 
 def _refuse_if_over(error: KafkaError) -> None:
@@ -204,6 +219,8 @@ def _refuse_if_over(error: KafkaError) -> None:
 
 def _not_opened(error: KafkaError) -> TransactionAborted | Fatal:
     """Return what a failed init_transactions means: try again later, or leave."""
+    if error.code() in _FENCED:
+        return Fenced(f"kafka: {error.str()}")
     if error.fatal() or not error.retriable():
         return Fatal(f"kafka: {error.str()} (kafka.transactional_id)")
     return TransactionAborted(f"no transaction coordinator: {error.str()}")
