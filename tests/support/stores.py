@@ -3,7 +3,7 @@
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,11 +13,15 @@ BODY = b"the picture"
 
 @dataclass
 class Store:
-    """A running server: where it is, and what it was asked, as (path, headers)."""
+    """A running server: where it is, and what it was asked, as (path, headers).
+
+    `trouble` may answer a path with a status instead of what the path asks for; 0 means no trouble.
+    """
 
     port: int = 0
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
+    trouble: Callable[[str], int] = field(default=lambda _: 0)
 
     def url(self, path: str, host: str = "127.0.0.1", scheme: str = "http") -> str:
         """Name something on this server."""
@@ -58,6 +62,9 @@ class _Answer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.store.asked.append((self.path, {key.lower(): value for key, value in self.headers.items()}))
+        if status := self.store.trouble(self.path):
+            self._status(str(status))
+            return
         kind, _, rest = self.path.partition("?")[0].removeprefix("/").partition("/")
         getattr(self, f"_{kind}", self._ok)(rest)
 

@@ -10,6 +10,10 @@ _FAILURES = 3  # a fetch fails only after its retries, so three in a row are som
 _OPEN_S = 5.0  # the loop pauses for two seconds between tries of a flight
 
 
+class Transient(Exception):
+    """The store may answer better in a moment."""
+
+
 @dataclass(slots=True)
 class _State:
     failures: int = 0
@@ -18,7 +22,7 @@ class _State:
 
 
 class Breakers:
-    """One breaker per name. Thread-safe; `clock` is monotonic seconds."""
+    """One breaker per store; settings name the stores, so there are few. Thread-safe; `clock` is monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float], *, failures: int = _FAILURES, open_s: float = _OPEN_S) -> None:
         self._clock = clock

@@ -1,7 +1,8 @@
 """References to bytes, guarded: what an event names is fetched only if the settings allow it, and in bounded time.
 
 Refused: we will not ask. Unfetchable: the store answered, and the image is not to be had. DependencyDown: the store
-gave no proper answer in time; nothing is known of the image, so its record waits.
+gave no proper answer in time; nothing is known of the image, so its record waits: for ever if the store serves nobody,
+for `object_patience_s` if it serves every other image but this.
 """
 
 import hashlib
@@ -16,13 +17,12 @@ from typing import Self
 
 from sluice.core.errors import DependencyDown, Refused, Rejection, Unfetchable
 from sluice.media import files, guards, store, web
-from sluice.media.breaker import Breakers
+from sluice.media.blame import Blame
+from sluice.media.breaker import Breakers, Transient
 from sluice.settings import Fetch, Media
 from sluice_schemas import Image
 
 _BACKOFF_S = 0.2  # doubled at each try, plus up to as much again so that many fetchers do not return in step
-
-Ask = Callable[[float], bytes]
 
 
 class Fetcher:
@@ -48,6 +48,7 @@ class Fetcher:
             buckets=settings.s3_buckets,
         )
         self._breakers = Breakers(clock)
+        self._blame = Blame(clock, settings.object_patience_s)
         self._read_object = store.reader(settings) if settings.s3_buckets else None
         self._web = web.Web(settings, self._rules, resolve=resolve, tls=tls, clock=clock)
         self._closing = threading.Event()
@@ -87,50 +88,68 @@ class Fetcher:
     def _referenced(self, image: Image) -> bytes:
         if not image.uri:
             raise Refused("no_image", "neither bytes nor a reference")
-        reference = guards.parse(image.uri, self._rules)
-        if isinstance(reference, guards.Local):
-            return _checked(image, files.read(reference.path, self._settings.file_roots, self._max_bytes))
-        name, ask = self._remote(reference)
-        return _checked(image, self._guarded(name, ask))
+        return _checked(image, self._guarded(guards.parse(image.uri, self._rules)))
 
-    def _remote(self, reference: guards.Web | guards.Stored) -> tuple[str, Ask]:
-        """Return who is asked, and how; the question gets the deadline."""
-        if isinstance(reference, guards.Web):
-            return reference.origin, lambda deadline_s: self._web.get(reference, self._max_bytes, deadline_s)
-        read_object = self._read_object
-        if read_object is None:
-            raise Refused("reference_bucket", "SLUICE_FETCH__S3_BUCKETS is empty")
-        return (
-            f"s3://{reference.bucket}",
-            lambda deadline_s: read_object(reference, self._max_bytes, max(0.001, deadline_s - self._clock())),
-        )
-
-    def _guarded(self, name: str, ask: Ask) -> bytes:
-        """Ask through the breaker: an answer closes it, whatever the answer; only silence opens it."""
-        self._breakers.admit(name)
-        answered = False
+    def _guarded(self, reference: guards.Reference) -> bytes:
+        """Ask through the breaker: a store that answers closes it, whatever the answer; only silence opens it."""
+        store_name, began_s = reference.store, self._clock()
+        self._breakers.admit(store_name)
+        answers = False
         try:
-            data = self._tried(name, ask)
-            answered = True
+            data = self._tried(reference, began_s + self._settings.total_timeout_s)
+            answers = True
+            self._blame.served(reference)
         except Rejection:
-            answered = True
+            answers = True
+            self._blame.forget(reference)
+            raise
+        except DependencyDown as down:
+            answers = self._serves_another(reference, began_s)
+            if not answers:
+                self._blame.forget(reference)
+            elif self._blame.failed(reference):
+                raise Unfetchable("store_error", "for this object alone, again and again") from down
             raise
         finally:
-            self._breakers.note(name, answered=answered)
+            self._breakers.note(store_name, answered=answers)
         return data
 
-    def _tried(self, name: str, ask: Ask) -> bytes:
+    def _serves_another(self, reference: guards.Reference, since_s: float) -> bool:
+        """Whether the store has served another object since, or serves one now: what it served last is asked for."""
+        witness = self._blame.witness(reference)
+        if witness is None or self._closing.is_set():
+            return False
+        other, served_s = witness
+        if served_s >= since_s:
+            return True
+        try:
+            self._ask(other, self._clock() + self._settings.connect_timeout_s + self._settings.first_byte_timeout_s)
+        except (Transient, Rejection):  # a refusal may be a gateway's, with nobody behind it
+            return False
+        self._blame.served(other)
+        return True
+
+    def _tried(self, reference: guards.Reference, deadline_s: float) -> bytes:
         """Ask again after each transient failure while the deadline allows; then DependencyDown."""
-        deadline_s = self._clock() + self._settings.total_timeout_s
         pause_s = _BACKOFF_S
         while True:
             try:
-                return ask(deadline_s)
-            except web.Transient as error:
+                return self._ask(reference, deadline_s)
+            except Transient as error:
                 wait_s = pause_s * (1 + self._jitter.random())
                 if self._clock() + wait_s >= deadline_s or self._closing.wait(wait_s):
-                    raise DependencyDown(name, str(error)) from error
+                    raise DependencyDown(reference.store, str(error)) from error
                 pause_s *= 2
+
+    def _ask(self, reference: guards.Reference, deadline_s: float) -> bytes:
+        match reference:
+            case guards.Web():
+                return self._web.get(reference, self._max_bytes, deadline_s)
+            case guards.Local(path):
+                return files.read(path, self._settings.file_roots, self._max_bytes)
+        if self._read_object is None:
+            raise Refused("reference_bucket", "SLUICE_FETCH__S3_BUCKETS is empty")
+        return self._read_object(reference, self._max_bytes, max(0.001, deadline_s - self._clock()))
 
 
 def _checked(image: Image, data: bytes) -> bytes:

@@ -6,7 +6,8 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from sluice.core.errors import DependencyDown, Refused, Unfetchable
+from sluice.core.errors import Refused, Unfetchable
+from sluice.media.breaker import Transient
 
 _PIECE = 1 << 20
 _NO_PATH = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL})
@@ -17,7 +18,7 @@ def read(path: bytes, roots: Sequence[Path], max_bytes: int) -> bytes:
     """Read a regular file below one of `roots`, symbolic links resolved first.
 
     Raises Refused when it lies elsewhere or is no regular file, Unfetchable when it is not there or too large,
-    DependencyDown when the disk fails.
+    Transient when the disk fails.
     """
     if not roots:
         raise Refused("reference_path", "SLUICE_FETCH__FILE_ROOTS is empty")
@@ -39,13 +40,13 @@ def read(path: bytes, roots: Sequence[Path], max_bytes: int) -> bytes:
     return data
 
 
-def _refusal(error: OSError) -> Refused | Unfetchable | DependencyDown:
+def _refusal(error: OSError) -> Refused | Unfetchable | Transient:
     """Tell what the path is to blame for, which no waiting mends, from what the disk is."""
     if error.errno in _NO_PATH:
         return Unfetchable("not_found", "no such file")
     if error.errno in _NO_FILE:
         return Refused("reference_path", "not a regular file")
-    return DependencyDown("files", f"error {error.errno}")
+    return Transient(f"error {error.errno}")
 
 
 def _content(descriptor: int, max_bytes: int) -> bytes:

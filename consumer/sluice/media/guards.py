@@ -35,6 +35,8 @@ _NEVER = [
     ip_network(text)
     for text in (
         "0.0.0.0/8",  # this network; 0.0.0.0 reaches loopback on Linux
+        "100.100.100.200/32",  # cloud metadata
+        "168.63.129.16/32",  # a cloud's agent on every host, at a public number
         "169.254.0.0/16",  # link-local, cloud metadata
         "192.0.0.0/24",  # protocol assignments
         "192.0.2.0/24",  # documentation
@@ -48,7 +50,7 @@ _NEVER = [
         "2001:db8::/32",  # documentation
         "2002::/16",  # 6to4: carries an IPv4 address inside
         "3fff::/20",  # documentation
-        "fd00:ec2::254/128",  # cloud metadata
+        "fd00:ec2::/32",  # cloud metadata and identity
         "fd20:ce::254/128",  # cloud metadata
     )
 ]
@@ -73,11 +75,17 @@ class Web:
     host: str
     port: int
     target: str
+    rule: str
 
     @property
     def origin(self) -> str:
         """Who is asked, without what."""
         return f"{self.scheme}://{self.host}:{self.port}"
+
+    @property
+    def store(self) -> str:
+        """The store by the rule that allows it: events choose hosts under a suffix, but never how many stores are."""
+        return f"{self.scheme}://{'*' if self.rule.startswith('.') else ''}{self.rule}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +95,22 @@ class Stored:
     bucket: str
     key: str
 
+    @property
+    def store(self) -> str:
+        """The bucket."""
+        return f"s3://{self.bucket}"
+
 
 @dataclass(frozen=True, slots=True)
 class Local:
     """An absolute path on this machine, not yet checked against the roots."""
 
     path: bytes
+
+    @property
+    def store(self) -> str:
+        """The disks of this machine, as one."""
+        return "files"
 
 
 Reference = Web | Stored | Local
@@ -150,13 +168,12 @@ def _web(scheme: str, rest: str, rules: Rules) -> Web:
     if authority is None:
         raise Refused("reference_malformed", "host and port")
     host = _host(authority["host"])
-    if not _listed(host, rules.hosts):
-        raise Refused("reference_host", "not among SLUICE_FETCH__ALLOWED_HOSTS")
+    rule = _rule(host, rules.hosts)
     port = int(authority["port"] or _DEFAULT_PORTS[scheme])
     if port not in rules.ports or port > _MAX_PORT:
         raise Refused("reference_port", "not among SLUICE_FETCH__ALLOWED_PORTS")
     target = parts["target"]
-    return Web(scheme, host, port, target if target.startswith("/") else "/" + target)
+    return Web(scheme, host, port, target if target.startswith("/") else "/" + target, rule)
 
 
 def _host(text: str) -> str:
@@ -175,9 +192,14 @@ def _host(text: str) -> str:
     return host
 
 
-def _listed(host: str, allowed: Sequence[str]) -> bool:
-    rules = [rule.lower() for rule in allowed]
-    return any(host == rule or (rule.startswith(".") and len(rule) > 1 and host.endswith(rule)) for rule in rules)
+def _rule(host: str, allowed: Sequence[str]) -> str:
+    """Return the entry of the list that allows a host, the exact one if it is there."""
+    rules = [entry.lower() for entry in allowed]
+    suffixes = (rule for rule in rules if rule.startswith(".") and len(rule) > 1)
+    rule = host if host in rules else next((suffix for suffix in suffixes if host.endswith(suffix)), None)
+    if rule is None:
+        raise Refused("reference_host", "not among SLUICE_FETCH__ALLOWED_HOSTS")
+    return rule
 
 
 def _stored(rest: str, rules: Rules) -> Stored:

@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sluice.core.errors import BadSettings, Unfetchable
+from sluice.media.breaker import Transient
 from sluice.media.guards import Stored
-from sluice.media.web import Transient
 from sluice.settings import Fetch
 
 if TYPE_CHECKING:

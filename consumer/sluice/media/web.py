@@ -14,6 +14,7 @@ import httpcore
 
 from sluice.core.errors import Refused, Unfetchable
 from sluice.media import guards
+from sluice.media.breaker import Transient
 from sluice.settings import Fetch
 
 Resolve = Callable[[str, int], list[str]]
@@ -24,10 +25,6 @@ _PIECE = 64 * 1024
 _OK, _REQUEST_TIMEOUT, _TOO_EARLY, _TOO_MANY_REQUESTS, _SERVER_ERROR = 200, 408, 425, 429, 500
 _GONE, _FORBIDDEN, _REDIRECTS = {404, 410}, {401, 403}, {301, 302, 303, 307, 308}
 _HEADERS = [(b"Accept", b"image/*"), (b"Accept-Encoding", b"identity"), (b"User-Agent", b"sluice")]
-
-
-class Transient(Exception):
-    """The server may answer better in a moment."""
 
 
 class Web:
@@ -86,6 +83,9 @@ class Web:
         )
         headers = [(b"Host", _host_header(reference)), *_HEADERS]
         with self._pool.stream("GET", url, headers=headers, extensions={"timeout": timeouts}) as response:
+            stream = response.extensions["network_stream"]
+            if isinstance(stream, _Stream) and not stream.heard:
+                raise Transient("an answer from before the question")
             if response.status in _REDIRECTS:
                 return self._redirected(reference, response)
             _check_status(response.status)
@@ -94,8 +94,7 @@ class Web:
     def _redirected(self, reference: guards.Web, response: httpcore.Response) -> guards.Web:
         if self._settings.max_redirects == 0:
             raise Refused("reference_redirect", "SLUICE_FETCH__MAX_REDIRECTS is 0")
-        location = _header(response, b"location").decode("latin-1")
-        target = guards.parse(urljoin(reference.origin + reference.target, location), self._rules)
+        target = guards.parse(_absolute(reference, _header(response, b"location").decode("latin-1")), self._rules)
         if not isinstance(target, guards.Web) or (reference.scheme, target.scheme) == ("https", "http"):
             raise Refused("reference_redirect", "to a weaker scheme")
         return target
@@ -156,11 +155,16 @@ class _Stream(httpcore.NetworkStream):
     def __init__(self, stream: httpcore.NetworkStream, network: _Network) -> None:
         self._stream = stream
         self._network = network
+        self.heard = False
+        """Whether anything came since the last word said: a body longer than declared leaves a rest behind."""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._network.left(timeout))
+        data = self._stream.read(max_bytes, self._network.left(timeout))
+        self.heard = True
+        return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self.heard = False
         self._stream.write(buffer, self._network.left(timeout))
 
     def close(self) -> None:
@@ -179,6 +183,16 @@ def resolve(host: str, port: int) -> list[str]:
     """Ask the system's resolver."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def _absolute(reference: guards.Web, location: str) -> str:
+    """Resolve a redirect's target, which urljoin would repair in silence: it drops tabs and spaces at the ends."""
+    if not location or not location.isprintable() or location != location.strip():
+        raise Refused("reference_redirect", "without a target of plain characters")
+    try:
+        return urljoin(reference.origin + reference.target, location)
+    except ValueError as error:  # brackets that hold no address, characters that normalise to others
+        raise Refused("reference_malformed", "a redirect's target") from error
 
 
 def _host_header(reference: guards.Web) -> bytes:

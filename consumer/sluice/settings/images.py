@@ -38,6 +38,10 @@ class Fetch(Section):
     total_timeout_s: Seconds = Field(
         15.0, description="Time to the last byte, retries included; bounds head-of-line waiting."
     )
+    object_patience_s: Seconds = Field(
+        120.0,
+        description="How long an object that only fails is waited for while its store serves others; then it is a dead letter (`store_error`). A store that serves nobody is waited for without end. Hosts under one suffix are one store. Long enough for a failover, short enough not to hold a partition for long.",
+    )
     max_redirects: Annotated[int, Field(ge=0, le=5)] = Field(
         0, description="Redirects followed; each target passes every guard again."
     )

@@ -1,0 +1,78 @@
+"""Who is to blame when an object cannot be had: the object, or its store. What the store does for others tells.
+
+A store that is down must not cost its objects their verdicts, and a broken object must not stop everybody else. So an
+object is given up only after a series of failed fetches, each of which the store outlived by serving something else.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sluice.media.guards import Reference
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_FAILURES = 3  # a fetch fails only after its retries
+_GAP_S = 600.0  # far longer than the loop and a breaker pause between two fetches; whoever fails after it begins anew
+_SUSPECTS = 1024  # more at once than any single object's defect
+_WITNESSES = 2  # one may be the object in question
+
+
+@dataclass(slots=True)
+class _Series:
+    """Failures in a row of one object."""
+
+    since_s: float
+    last_s: float
+    failures: int = 0
+
+
+class Blame:
+    """Remembers what stores served and which objects keep failing, both bounded. Thread-safe."""
+
+    def __init__(self, clock: Callable[[], float], patience_s: float) -> None:
+        self._clock = clock
+        self._patience_s = patience_s
+        self._lock = threading.Lock()
+        self._served: dict[str, OrderedDict[Reference, float]] = {}
+        self._series: OrderedDict[Reference, _Series] = OrderedDict()
+
+    def served(self, reference: Reference) -> None:
+        """Note that an object was had: it is under no suspicion, and it may speak for its store."""
+        with self._lock:
+            self._series.pop(reference, None)
+            _put(self._served.setdefault(reference.store, OrderedDict()), reference, self._clock(), _WITNESSES)
+
+    def witness(self, reference: Reference) -> tuple[Reference, float] | None:
+        """Return what the same store served last, other than this object, and when."""
+        with self._lock:
+            served = self._served.get(reference.store, OrderedDict())
+            return next(((other, at_s) for other, at_s in reversed(served.items()) if other != reference), None)
+
+    def forget(self, reference: Reference) -> None:
+        """End an object's series: it was answered for, or its store is to blame."""
+        with self._lock:
+            self._series.pop(reference, None)
+
+    def failed(self, reference: Reference) -> bool:
+        """Note a failure that the store outlived; return whether the object is to blame, now and from now on."""
+        now = self._clock()
+        with self._lock:
+            series = self._series.get(reference)
+            if series is None or now - series.last_s > _GAP_S:
+                series = _Series(now, now)
+            series.last_s = now
+            series.failures += 1
+            _put(self._series, reference, series, _SUSPECTS)
+            return series.failures >= _FAILURES and now - series.since_s >= self._patience_s
+
+
+def _put(kept: OrderedDict[K, V], key: K, value: V, most: int) -> None:
+    """Set the newest entry and drop the oldest over the bound."""
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > most:
+        kept.popitem(last=False)
