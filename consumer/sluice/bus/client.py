@@ -62,6 +62,8 @@ def consumer_config(kafka: Kafka) -> Config:
     if kafka.group_protocol == "classic":  # with KIP-848 both are the broker's
         config["partition.assignment.strategy"] = "range"
         config["session.timeout.ms"] = _ms(kafka.session_timeout_s)
+        # librdkafka's 3 s would let a member with a shorter session time out between two heartbeats.
+        config["heartbeat.interval.ms"] = min(3000, _ms(kafka.session_timeout_s / 3))
     return config | _passed_through("consumer_options", kafka.consumer_options)
 
 
