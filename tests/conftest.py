@@ -15,7 +15,13 @@ def embedded_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def kafka_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def kafka_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[brokers.Cluster]:
+    """One Apache Kafka node."""
+    with brokers.apache_cluster(tmp_path_factory.mktemp("kafka"), 1) as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def kafka_address(kafka_node: brokers.Cluster) -> str:
     """Address of one Apache Kafka node."""
-    with brokers.apache_kafka(tmp_path_factory.mktemp("kafka")) as address:
-        yield address
+    return kafka_node.address

@@ -65,14 +65,14 @@ class Decoders(Protocol):
 class OpenDecoders(Protocol):
     """Makes decoders that end with the block."""
 
-    def __call__(self, media: Media, *, observe: Observe, thumbnail_edge: int) -> AbstractContextManager[Decoders]:
+    def __call__(self, media: Media, /, *, observe: Observe, thumbnail_edge: int) -> AbstractContextManager[Decoders]:
         """Start them."""
 
 
 class OpenLane(Protocol):
     """Makes a lane."""
 
-    def __call__(self, models: Models, *, observe: Observe, turning: Turning) -> Lane:
+    def __call__(self, models: Models, /, *, observe: Observe, turning: Turning) -> Lane:
         """Load its models. Raises BadSettings or WeightsNotAttested."""
 
 

@@ -87,6 +87,8 @@ class Ledger:
         self._entries: defaultdict[Place, _Entry] = defaultdict(_Entry)
         self._newest: dict[Lane, int] = {}
         self._unreadable = 0
+        self.furthest: dict[int, int] = {}
+        """The highest offset of each input partition that anything answered."""
 
     def sent(self, sent: Sent) -> None:
         """Note a record the broker acknowledged, and the truth about it; before or after it is answered."""
@@ -94,6 +96,8 @@ class Ledger:
 
     def saw(self, sighting: Sighting) -> None:
         """Note one output record; those of one output partition in the order of their offsets."""
+        source = sighting.source
+        self.furthest[source.partition] = max(source.offset, self.furthest.get(source.partition, -1))
         entry = self._entries[sighting.source]
         entry.seen[sighting.kind] += 1
         if sighting.kind not in entry.first:

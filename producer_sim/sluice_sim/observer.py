@@ -1,6 +1,6 @@
 """The observer: reads what came out, committed records only, and keeps the ledger. It joins no group."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -64,6 +64,11 @@ class Observer:
     def outstanding(self) -> int:
         """How many of the records known to be sent are not yet answered in full."""
         return self._ledger.outstanding
+
+    @property
+    def furthest(self) -> Mapping[int, int]:
+        """The highest offset of each input partition that anything answered."""
+        return self._ledger.furthest
 
     def report(self) -> Report:
         """Sum up what has been seen so far."""

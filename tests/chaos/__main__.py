@@ -23,7 +23,15 @@ def main() -> int:
     home = folder / "broker"
     home.mkdir(parents=True)
     with _running(asked, home) as (address, cluster):
-        stage = Stage(address, folder, partitions=asked.partitions, cluster=cluster, evicts=bool(cluster)).set_up()
+        stage = Stage(
+            address,
+            folder,
+            lives=asked.consumer,
+            protocol=asked.protocol,
+            partitions=asked.partitions,
+            cluster=cluster,
+            evicts=bool(cluster),
+        ).set_up()
         finding = hold(stage, size, asked.plan, PLANS[asked.plan])
     sys.stdout.write(finding.as_text() + "\n")
     if asked.json:
@@ -54,6 +62,8 @@ def _parsed() -> argparse.Namespace:
         "--broker", choices=("embedded", "kafka"), default="embedded", help="kafka needs KAFKA_HOME, Java 17"
     )
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="nodes of kafka, 300 MB each")
+    parser.add_argument("--consumer", choices=("sluice", "fork"), default="fork", help="sluice is the real command")
+    parser.add_argument("--protocol", choices=("classic", "consumer"), default="classic", help="of the group")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="where the findings go")
     parser.add_argument("--folder", type=Path, help="a new folder for the broker's data and the logs of every life")

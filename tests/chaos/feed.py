@@ -25,12 +25,13 @@ LOOK_EVERY_S = 0.02
 class Feed:
     """Sends in a thread of its own, each event by its number when it may go; leaving the block stops it.
 
-    `sent` holds what the broker acknowledged, `inbox` hands it on.
+    `sent` holds what the broker acknowledged, `ends` the next offset of each partition, `inbox` hands all on.
     """
 
     def __init__(self, stage: Stage, emissions: Iterable[Emission], *, may_go: Callable[[int], bool]) -> None:
         self.inbox = Inbox()
         self.sent: list[Sent] = []
+        self.ends: dict[int, int] = {}
         self._stop = Event()
         self._may_go = may_go
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
@@ -58,6 +59,7 @@ class Feed:
 
     def _note(self, sent: Sent) -> None:
         self.sent.append(sent)
+        self.ends[sent.place.partition] = sent.place.offset + 1
         self.inbox.put(sent)
 
     def _bounded(self, emissions: Iterable[Emission]) -> Iterator[Emission]:

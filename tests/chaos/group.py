@@ -35,12 +35,18 @@ class Group:
 
     def committed(self) -> dict[int, int]:
         """Return the committed offset of each partition that has one, whatever a transaction may still change."""
-        wanted = [ConsumerGroupTopicPartitions(self._name)]
-        answer = _patiently(
-            lambda: self._admin.list_consumer_group_offsets(wanted, require_stable=False, request_timeout=ASK_AGAIN_S)
-        )
+        return self.offsets_in(_patiently(lambda: self._asked(stable=False)))
+
+    def ask_stable(self) -> Future[Any]:
+        """Ask for the committed offsets that no transaction is about to change; `offsets_in` reads the answer."""
+        (future,) = self._asked(stable=True).values()
+        return future
+
+    def offsets_in(self, answer: Any) -> dict[int, int]:
+        """Return the offset of each partition of the input that has one."""
         handles: list[TopicPartition] = answer.topic_partitions
-        return {handle.partition: handle.offset for handle in handles if handle.topic == self._topic}
+        found = (handle for handle in handles if handle.topic == self._topic and not handle.error)
+        return {handle.partition: handle.offset for handle in found if handle.offset >= 0}
 
     def coordinator(self) -> int:
         """Return the broker that keeps the group."""
@@ -54,6 +60,13 @@ class Group:
     def leader(self, partition: int) -> int:
         """Return the broker that leads a partition of the input."""
         return self._leaders(self._topic)[partition]
+
+    def _asked(self, *, stable: bool) -> Mapping[str, Future[Any]]:
+        wanted = [ConsumerGroupTopicPartitions(self._name)]
+        answers: Mapping[str, Future[Any]] = self._admin.list_consumer_group_offsets(
+            wanted, require_stable=stable, request_timeout=ASK_AGAIN_S
+        )
+        return answers
 
     def _described(self) -> Any:
         return _patiently(lambda: self._admin.describe_consumer_groups([self._name], request_timeout=ASK_AGAIN_S))

@@ -10,6 +10,7 @@ from typing import Any
 from sluice.core.errors import Fenced
 from sluice_sim.report import Report
 from sluice_sim.truth import Sent
+from tests.chaos.failpoints import POINTS
 from tests.chaos.stage import Offsets
 
 KILL, ZOMBIE, RESTART, HIRE, DISMISS = "kill", "zombie", "restart", "hire", "dismiss"
@@ -30,7 +31,7 @@ class Fault:
     """Until a worker could judge again, others had moved on in a stopped one's partitions, all brokers were whole,
     a newcomer had its share, or one that was asked to leave was gone."""
     recovered_s: float | None = None
-    """Until the first output after that, or until as many were answered as waited; the same for stopped workers."""
+    """Until everything that had been sent at that moment was answered."""
 
     @property
     def in_flow(self) -> bool:
@@ -44,8 +45,15 @@ def permitted(fault: Fault, workers: int) -> list[int]:
     A worker that was overtaken is fenced. One whose commit was under way as a broker died may be left in doubt about
     it, and says so by the same code; a broker serves them all.
     """
-    codes = {KILL: [-signal.SIGKILL], ZOMBIE: [Fenced.exit_code], RESTART: [], HIRE: [], DISMISS: []}
-    return codes.get(fault.kind, [Fenced.exit_code] * workers)
+    match fault.kind:
+        case kind if kind in {KILL, *POINTS}:
+            return [-signal.SIGKILL]
+        case kind if kind in {RESTART, HIRE, DISMISS}:
+            return []
+        case kind if kind == ZOMBIE:
+            return [Fenced.exit_code]
+        case _:
+            return [Fenced.exit_code] * workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +63,17 @@ class Finding:
     plan: str
     seed: int
     broker: str
+    protocol: str
     workers: int
     faults_wanted: int
     faults: Sequence[Fault]
     endings: Mapping[str, Sequence[int]]
     """Exit codes of every life of each worker, negative for signals."""
     offsets: Mapping[int, Offsets]
+    offset_samples: int
+    offsets_back: int
+    offsets_behind: int
+    """Readings of the committed offsets, and how often one had gone back or followed its outputs; see `Watch`."""
     live: Report
     afterwards: Report
     elapsed_s: float
@@ -82,7 +95,11 @@ class Finding:
     def errors(self) -> dict[str, int]:
         """Count what must be zero, the worse of the two readings."""
         found = {name: max(getattr(self.live, name), getattr(self.afterwards, name)) for name in ERRORS}
-        return found | {"offsets_off": sum(abs(each.end - each.committed) for each in self.offsets.values())}
+        return found | {
+            "offsets_off": sum(abs(each.end - each.committed) for each in self.offsets.values()),
+            "offsets_back": self.offsets_back,
+            "offsets_behind": self.offsets_behind,
+        }
 
     @property
     def unexpected_endings(self) -> list[int]:
@@ -98,6 +115,7 @@ class Finding:
         return {
             "plan": self.plan,
             "broker": self.broker,
+            "protocol": self.protocol,
             "seed": self.seed,
             "workers": self.workers,
             "exact": self.exact,
@@ -105,6 +123,7 @@ class Finding:
             "faults": dict(Counter(fault.kind for fault in self.faults)),
             "restarts": sum(len(lives) - 1 for lives in self.endings.values()),
             **self.errors,
+            "offset_samples": self.offset_samples,
             "recovered_s": {"median": median(recovered), "max": max(recovered)} if recovered else None,
             "events_per_s": self.afterwards.events_per_s,
             "elapsed_s": self.elapsed_s,

@@ -4,6 +4,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from time import monotonic
 
+from tests.chaos.failpoints import POINTS, Order
 from tests.chaos.outcome import DISMISS, HIRE, KILL, RESTART, ZOMBIE
 from tests.chaos.trial import Plan, Trial
 from tests.chaos.worker import Worker
@@ -14,6 +15,8 @@ PHASE_S = 0.15  # an observer sees a commit when it is over; so a fault waits a 
 ASK_EVERY_S = 0.5
 ASLEEP_S = (0.0, 12.0)  # beyond being overtaken: some wake before their transaction times out, some after
 ROLES = ("transaction coordinator", "group coordinator", "leader")
+LATEST_PASSAGE = 5  # of a fail-point; some hits are to strike a fresh transaction, some one after others
+IN_COMMIT_S = 0.008  # a commit takes longer
 DOWN_S = (4.0, 12.0)  # long enough for the others to notice
 
 
@@ -21,6 +24,13 @@ def kills(trial: Trial) -> None:
     """`kill -9`, spread by progress over the whole run; each hits a worker that has landed something in this life."""
     for _ in _strikes(trial):
         _kill(trial, trial.rng.choice(_at_work(trial)))
+
+
+def failpoints(trial: Trial) -> None:
+    """`kill -9` at each fail-point in turn; a life that ended otherwise does not count and the next one is told."""
+    for number in _strikes(trial):
+        while not (trial.settled or _fail(trial, trial.rng.choice(_at_work(trial)), POINTS[number % len(POINTS)])):
+            _await_flow(trial, trial.answered)
 
 
 def zombies(trial: Trial) -> None:
@@ -52,6 +62,20 @@ def scale(trial: Trial) -> None:
 def _kill(trial: Trial, worker: Worker) -> None:
     worker.kill()
     trial.note(KILL, worker.name, mended=lambda: worker.ready)
+
+
+def _fail(trial: Trial, worker: Worker, point: str) -> bool:
+    """Let a life die at a point, and tell whether it did. Partitions are revoked when somebody else leaves."""
+    life = len(worker.endings)
+    worker.obey(Order(point, trial.rng.randint(1, LATEST_PASSAGE), trial.rng.uniform(0, IN_COMMIT_S)))
+    if point == "in_on_revoke":
+        worker.obey(Order(point, trial.rng.randint(1, 2)))
+        trial.rng.choice([each for each in trial.workers if each is not worker]).send(signal.SIGTERM)
+    trial.until(lambda: trial.settled or len(worker.endings) > life)
+    if worker.died_at[life:] != [point]:
+        return False
+    trial.note(point, worker.name, mended=lambda: worker.ready)
+    return True
 
 
 def _suspend(trial: Trial, worker: Worker) -> bool:
@@ -175,5 +199,6 @@ def _now_and_then(question: Callable[[], bool]) -> Callable[[], bool]:
 
 
 PLANS: Mapping[str, Plan] = {
-    "kills": kills, "zombies": zombies, "brokers": brokers, "rolling": rolling, "scale": scale,
+    "kills": kills, "failpoints": failpoints, "zombies": zombies, "brokers": brokers, "rolling": rolling,
+    "scale": scale,
 }  # fmt: skip

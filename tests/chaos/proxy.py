@@ -24,8 +24,6 @@ class Proxy:
     """Listens on the keys of `doors` and leads to its values, ports all; a context manager with a thread of its own."""
 
     def __init__(self, doors: Mapping[int, int]) -> None:
-        self.answered: Counter[int] = Counter()
-        """How many answers clients got, by the api key of what they asked."""
         self.rules: tuple[Rule, ...] = ()
         self._doors = doors
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="proxy")
@@ -163,7 +161,6 @@ class _Link:
             if asked.act in (Act.CUT, Act.HOLD):
                 return
             if not self._alone:
-                self._proxy.answered[asked.hit.request.api] += 1
                 await _send(self._to_client, frame)
 
 

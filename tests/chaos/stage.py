@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 from uuid import uuid4
 
 from confluent_kafka import TopicPartition
@@ -20,7 +20,7 @@ from tests.chaos.group import Group
 from tests.support.brokers import Cluster
 
 ANSWER_WITHIN_S = 30.0
-SESSION_TIMEOUT_S = 6.0  # what a kill costs: the dead member holds its partitions for so long
+SESSION_TIMEOUTS_S = {"sluice": 6.0, "fork": 2.5}  # what a kill costs: a dead member holds its partitions for so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,9 @@ class Stage:
 
     address: str
     folder: Path
+    lives: Literal["sluice", "fork"] = "sluice"
+    """What a worker runs: the command with real models, or a fork that only judges otherwise (`tests.chaos.life`)."""
+    protocol: Literal["classic", "consumer"] = "classic"
     bundle: str = "starter"
     partitions: int = 6
     given: Mapping[str, str] = field(default_factory=dict)
@@ -102,7 +105,8 @@ class Stage:
             "KAFKA__GROUP_ID": kafka.group_id,
             "KAFKA__TRANSACTIONAL_ID": self.transactional_id(worker),
             "KAFKA__CONSUMER_OPTIONS": json.dumps({"client.id": worker}),
-            "KAFKA__SESSION_TIMEOUT_S": f"{SESSION_TIMEOUT_S:g}",
+            "KAFKA__SESSION_TIMEOUT_S": f"{SESSION_TIMEOUTS_S[self.lives]:g}",
+            "KAFKA__GROUP_PROTOCOL": self.protocol,
             "TOPICS__IMAGES": names.images,
             "TOPICS__VERDICTS": names.verdicts,
             "TOPICS__QUALITY": names.quality,

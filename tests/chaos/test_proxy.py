@@ -3,14 +3,14 @@
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from queue import SimpleQueue
 
 import pytest
 
 from tests.chaos.proxy import HOST, Proxy
-from tests.chaos.wire import Act, Api, Request, Rule
+from tests.chaos.wire import Act, Api, Request, Rule, of
 from tests.support.brokers import _free_ports
 
 PATIENCE_S = 20.0
@@ -187,10 +187,6 @@ def test_an_end_of_a_transaction_says_whose_it_is_and_how() -> None:
 def test_a_port_that_is_taken_is_an_error(broker: Broker) -> None:
     with pytest.raises(OSError, match="address already in use"), Proxy({broker.port: broker.port}):
         pass
-
-
-def of(api: Api) -> Callable[[Request], bool]:
-    return lambda request: request.api == api
 
 
 def fresh(proxy: Proxy) -> Client:

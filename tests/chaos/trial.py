@@ -15,8 +15,9 @@ from sluice_sim.report import Report
 from sluice_sim.stream import Stream
 from sluice_sim.truth import Inbox, Sent
 from tests.chaos.feed import Feed, now, small
-from tests.chaos.outcome import ZOMBIE, Fault, Finding
+from tests.chaos.outcome import Fault, Finding
 from tests.chaos.stage import Stage
+from tests.chaos.watch import Watch
 from tests.chaos.worker import Worker
 
 POLL_S = 0.05
@@ -49,6 +50,19 @@ class GaveUp(AssertionError):
     """Nothing came out for longer than the trial's patience."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Wound:
+    """A fault whose consequences last; `ends` is how far the input went at that moment."""
+
+    fault: Fault
+    mended: Callable[[], bool]
+    ends: Mapping[int, int]
+
+    def closed(self, answered: Mapping[int, int]) -> bool:
+        """Whether everything that waited has been answered; order per partition is kept, so the last one tells."""
+        return all(answered.get(index, -1) + 1 >= end for index, end in self.ends.items())
+
+
 class Trial:
     """What a plan acts upon; it must call `turn` or `until` all the time, which keeps the observer reading."""
 
@@ -58,7 +72,7 @@ class Trial:
         self.stage = stage
         self.group = stage.group
         self.faults: list[Fault] = []
-        self._mended: dict[int, Callable[[], bool]] = {}  # by the fault's number, while it lasts
+        self._wounds: list[_Wound] = []
         self.workers: list[Worker] = []
         self._stack = stack
         self._dismissed: list[Worker] = []
@@ -69,6 +83,7 @@ class Trial:
         stream = small(Stream(size.options, now=now))
         self.feed = stack.enter_context(Feed(stage, stream, may_go=self._may_go))
         self.observer = stack.enter_context(Observer(stage.broker, self.feed.inbox, topics=stage.topics))
+        self.watch = Watch(self.group, lambda: self.observer.furthest)
         self._outputs = 0
         self._busy_at = self._said_at = self._started_at = monotonic()
 
@@ -95,7 +110,8 @@ class Trial:
         seen = self.observer.poll(POLL_S)
         self._outputs += seen
         self.answered = self._outputs // OUTPUTS
-        self._follow(seen)
+        self.watch.turn()
+        self._follow()
         if seen:
             self._busy_at = monotonic()
         elif monotonic() - self._busy_at > self.size.patience_s:
@@ -124,9 +140,10 @@ class Trial:
         """Note a fault that was just injected; `turn` asks whether it is `mended` and notes when outputs come again."""
         if waiting is None:
             waiting = self.unanswered
-        self._mended[len(self.faults)] = mended
-        self.faults.append(Fault(kind, target, self.answered, waiting, self.elapsed_s))
-        return self.faults[-1]
+        fault = Fault(kind, target, self.answered, waiting, self.elapsed_s)
+        self.faults.append(fault)
+        self._wounds.append(_Wound(fault, mended, dict(self.feed.ends)))
+        return fault
 
     def waiting(self, partitions: Collection[int], committed: Mapping[int, int]) -> int:
         """Count the events sent to these partitions that are not committed."""
@@ -142,17 +159,15 @@ class Trial:
     def _may_go(self, number: int) -> bool:
         return number < min(self.answered + self.size.backlog, self.budget)
 
-    def _follow(self, seen: int) -> None:
-        for number, fault in enumerate(self.faults):
-            since_s = self.elapsed_s - fault.at_s
-            made_up = fault.kind != ZOMBIE and self.answered >= fault.answered + fault.waiting
-            if fault.recovered_s is None and (made_up or (seen and fault.ready_s is not None)):
+    def _follow(self) -> None:
+        answered = self.observer.furthest
+        for wound in self._wounds:
+            fault, since_s = wound.fault, self.elapsed_s - wound.fault.at_s
+            if fault.recovered_s is None and wound.closed(answered):
                 fault.recovered_s = since_s
-            if number in self._mended and self._mended[number]():
-                del self._mended[number]
+            if fault.ready_s is None and wound.mended():
                 fault.ready_s = since_s
-                if fault.kind == ZOMBIE:  # others have committed in its place: that is what there was to wait for
-                    fault.recovered_s = since_s
+        self._wounds = [wound for wound in self._wounds if None in (wound.fault.ready_s, wound.fault.recovered_s)]
 
     def _say(self) -> None:
         if monotonic() - self._said_at >= SAY_EVERY_S:
@@ -179,11 +194,15 @@ def hold(stage: Stage, size: Size, name: str, plan: Plan) -> Finding:
             plan=name,
             seed=size.seed,
             broker=stage.address,
+            protocol=stage.protocol,
             workers=size.workers,
             faults_wanted=size.faults,
             faults=trial.faults,
             endings=endings,
             offsets=stage.offsets(),
+            offset_samples=trial.watch.samples,
+            offsets_back=trial.watch.back,
+            offsets_behind=trial.watch.behind,
             live=trial.observer.report(),
             afterwards=read_again(stage, trial.feed.sent),
             elapsed_s=trial.elapsed_s,

@@ -42,7 +42,7 @@ class Act(StrEnum):
     DROP = "drop"
     """It is swallowed; the connection lives on."""
     DELAY = "delay"
-    """It waits, and with it all that follows on its connection."""
+    """It waits, and with it all that follows on its connection; after no seconds it was merely watched."""
     RESET = "reset"
     """It is swallowed and the connection is reset."""
     CUT = "cut"
@@ -116,6 +116,11 @@ class Hit:
         """Note the answer, or that there will be none."""
         self.answer = self.answer or answer
         self.over.set()
+
+
+def of(*apis: Api) -> Callable[[Request], bool]:
+    """Return what wants every request of these kinds."""
+    return lambda request: request.api in apis
 
 
 @dataclass(slots=True)

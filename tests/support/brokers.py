@@ -30,8 +30,9 @@ NOTICED_AFTER_MS = 3000  # Kafka's 9 s would be most of a trial's time
 _PROPERTIES = """
 process.roles=broker,controller
 node.id={node}
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port}
+listeners=PLAINTEXT://{host}:{port},PROXIED://{host}:{back},CONTROLLER://{host}:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{port},PROXIED://{host}:{front}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 controller.quorum.voters={voters}
 log.dirs={folder}/data
@@ -46,6 +47,8 @@ transaction.state.log.min.isr={in_sync}
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 group.min.session.timeout.ms=500
+group.consumer.min.session.timeout.ms=500
+group.consumer.session.timeout.ms={consumer_session_ms}
 group.consumer.min.heartbeat.interval.ms=100
 group.consumer.heartbeat.interval.ms=200
 """
@@ -54,16 +57,19 @@ group.consumer.heartbeat.interval.ms=200
 class Cluster:
     """Nodes of Apache Kafka by their ids, 1 to `size`, each broker and controller at once; `start` before all else.
 
-    Every topic has a copy on every node and stays writable while one of three is gone.
+    Every topic has a copy on every node and stays writable while one of three is gone. `doors` are for a proxy: from
+    each port where it is to listen to that of the node behind it, whose clients are sent to the proxy again.
     """
 
     def __init__(self, folder: Path, size: int) -> None:
-        ports = _free_ports(2 * size)
-        self.ports = dict(enumerate(ports[:size], start=1))
+        free = _free_ports(4 * size)
+        ports, controllers, fronts, backs = (free[kind::4] for kind in range(4))
+        self.ports = dict(enumerate(ports, start=1))
         self.address = ",".join(f"{HOST}:{port}" for port in self.ports.values())
+        self.doors = dict(zip(fronts, backs, strict=True))
         self._home = _kafka_home()
         self._folder = folder
-        self._controllers = dict(enumerate(ports[size:], start=1))
+        self._controllers = dict(enumerate(controllers, start=1))
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._lives = 0
         self._admin: AdminClient | None = None
@@ -123,13 +129,16 @@ class Cluster:
 
     def _configure(self, node: int) -> None:
         size, folder = len(self.ports), self._of(node)
+        front, back = list(self.doors.items())[node - 1]
         folder.mkdir()
         config = folder / "server.properties"
         text = _PROPERTIES.format(
             host=HOST, node=node, folder=folder, port=self.ports[node], controller_port=self._controllers[node],
+            front=front, back=back,
             voters=",".join(f"{each}@{HOST}:{port}" for each, port in self._controllers.items()),
             size=size, in_sync=max(1, size - 1), coordinators=2 * size,
             noticed_after_ms=NOTICED_AFTER_MS if size > 1 else 3 * NOTICED_AFTER_MS,
+            consumer_session_ms=NOTICED_AFTER_MS if size > 1 else 15 * NOTICED_AFTER_MS,
         )  # fmt: skip
         config.write_text(text)
         subprocess.run(

@@ -1,0 +1,125 @@
+"""One life of a fast worker: the product's own consumer, but for what judges, and with fail-points.
+
+A worker of a trial dies every few seconds, and loading models takes longer. So lives are forked from a server that has
+imported everything once, decoding is a look at a JPEG's first and last bytes, and scores follow from its digest. The
+clients, the loop, the batcher, the pipeline, the clerk, the fuse and the policy are those of `sluice run`.
+"""
+
+import hashlib
+import os
+import sys
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import nullcontext
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+
+from sluice import app
+from sluice.cli.frame import tell
+from sluice.cli.run import Stop
+from sluice.core.domain import Job, Picture, Scores
+from sluice.core.errors import Rejection, Unreadable
+from sluice.core.policy import CONCEPTS
+from sluice.core.seams import Observe
+from sluice.models.lane import Lane, Pulse
+from sluice.models.load import Turning
+from sluice.settings import Media, Models
+from sluice.settings.sources import load
+from sluice_schemas import Clip, Concept, ModelRef, Technical
+from tests.chaos.failpoints import Mortal, Order, Trap
+
+JPEG_STARTS, JPEG_ENDS = b"\xff\xd8\xff", b"\xff\xd9"
+MODEL = ModelRef("safety", "digest", "1", hashlib.sha256(b"digest").hexdigest(), "float32")
+FIRES_AT = 253  # of 255: one picture in ten
+TECHNICAL = Technical(blur=0.0, noise_sigma=0.0, clipped_dark=0.0, clipped_light=0.0, flat=0.0)
+TILES = np.zeros((1, 1, 1, 3), np.uint8)
+
+
+def live(environment: Mapping[str, str], folder: Path, log: Path, line: Connection) -> None:
+    """Live until SIGTERM, an error or a fail-point; orders come by `line`, the point of death goes back by it."""
+    os.setsid()
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    with log.open("wb") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    trap = Trap(line.send)
+    Thread(target=_obey, args=(line, trap), daemon=True).start()
+    try:
+        app.run(load(None).settings, Stop(), opening(trap))
+    except Exception as error:  # noqa: BLE001  the edge of a process, as in `sluice.__main__`
+        traceback.print_exception(error)
+        sys.exit(tell(error))
+
+
+def opening(trap: Trap) -> app.Opening:
+    """Return how the ends of such a consumer are opened."""
+    mortal = Mortal(trap)
+
+    def decoders(_media: Media, *, observe: Observe, thumbnail_edge: int) -> nullcontext[Glance]:  # noqa: ARG001
+        return nullcontext(Glance(trap))
+
+    def lane(_models: Models, *, observe: Observe, turning: Turning) -> Lane:  # noqa: ARG001
+        def score(jobs: Sequence[Job]) -> list[Scores | Rejection]:
+            trap("before_lane")
+            scores: list[Scores | Rejection] = [scores_of(job.picture.sha256) for job in jobs]
+            trap("after_lane")
+            return scores
+
+        return Lane(score, [MODEL], Pulse(time.monotonic), timeout_s=60.0)
+
+    return app.Opening(consumer=mortal.consumer, producer=mortal.producer, decoders=decoders, lane=lane)
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """Decoders that take a whole JPEG for a picture and anything else for corrupt."""
+
+    at: Trap
+
+    def submit(self, data: bytes) -> Future[Picture]:
+        """Look at it at once."""
+        self.at("after_fetch")
+        done: Future[Picture] = Future()
+        try:
+            done.set_result(self._picture(data))
+        except Unreadable as error:
+            done.set_exception(error)
+        return done
+
+    def _picture(self, data: bytes) -> Picture:
+        sha256 = hashlib.sha256(data).hexdigest()
+        self.at("mid_decode")
+        if not (data.startswith(JPEG_STARTS) and data.endswith(JPEG_ENDS)):
+            raise Unreadable("corrupt", "no whole JPEG")
+        return Picture(sha256, "image/jpeg", 1, 1, frames=1, tiles=TILES, coverage=1.0, technical=TECHNICAL)
+
+
+def scores_of(sha256: str) -> Scores:
+    """Return scores that follow from a digest."""
+    values = bytes.fromhex(sha256)
+    concepts = tuple(_concept(name, value) for name, value in zip(CONCEPTS, values, strict=False))
+    fired = any(concept.fired for concept in concepts)
+    return Scores(concepts, fired, guard_band_recheck=False, clip=Clip(values[-1] / 255, 7, prompt_truncated=False))
+
+
+def _concept(name: str, value: int) -> Concept:
+    cosine, threshold = value / 255, FIRES_AT / 255
+    return Concept(name, cosine, threshold, 0.0, cosine - threshold, cosine > threshold)
+
+
+def _obey(line: Connection, trap: Trap) -> None:
+    """Pass orders on to the trap; end at once when nobody is at the other end of the line any more."""
+    try:
+        while True:
+            order: Order = line.recv()
+            trap.set(order)
+    except (EOFError, OSError):
+        os._exit(1)
