@@ -164,6 +164,20 @@ def test_a_short_frame_of_an_animated_png_is_refused() -> None:
     assert reason(data[: at - 4] + short + data[at + 8 + length :]) in {"truncated", "corrupt"}
 
 
+@pytest.mark.parametrize("announced", [0, 1, 2, 4])
+def test_an_animated_png_with_another_number_of_frames_than_it_announces_is_refused(announced: int) -> None:
+    """Pillow stops at the number, other readers play what is there."""
+    data = animation([solid(colour, (64, 64)) for colour in (RED, GREEN, BLUE)], "PNG")
+    at = data.index(b"acTL") - 4
+    other = chunk(b"acTL", announced.to_bytes(4, "big") + bytes(4)) if announced else b""
+    assert reason(data[:at] + other + data[at + 20 :]) == "corrupt"
+
+
+@pytest.mark.parametrize("length", range(8, 58))
+def test_a_png_that_ends_within_its_first_chunks_is_refused(length: int) -> None:
+    assert reason(encode(scene(64, 64))[:length]) == "truncated"
+
+
 def test_many_tiny_chunks_are_refused() -> None:
     assert reason(with_chunk(encode(solid()), chunk(b"zzZz", b"") * 20_000)) == "corrupt"
 

@@ -59,24 +59,40 @@ def parse(data: bytes) -> Png:
     layers: list[Layer] = []
     header: tuple[int, ...] | None = None
     cicp: tuple[int, int] | None = None
-    for kind, start, length in _chunks(data):
-        body = data[start : start + length] if kind != b"IDAT" else b""
+    chunks = list(_chunks(data))
+    for kind, start, length in chunks:
+        body = data[start : start + length]
         if kind == b"IHDR" and length >= 13:  # noqa: PLR2004 - the fixed size of IHDR
             header = struct.unpack(">IIBBBBB", body[:13])
             layers.append(Layer(header[0], header[1]))
-        elif kind == b"fcTL" and length >= 26 and layers and layers[-1].pieces:  # noqa: PLR2004 - the size of fcTL
-            layers.append(Layer(*struct.unpack(">II", body[4:12])))
-        elif kind == b"IDAT" and layers:
-            layers[0].pieces.append(data[start : start + length])
-        elif kind == b"fdAT" and layers:
-            layers[-1].pieces.append(body[4:])
         elif kind == b"tRNS" and header:
             _check_key(body, bits=header[2], colour_type=header[3])
         elif kind == b"cICP" and length >= 2:  # noqa: PLR2004 - primaries and transfer
             cicp = (body[0], body[1])
+        elif layers:
+            _lay(layers, kind, body)
     if header is None:
         raise Unreadable("corrupt", "a PNG without a header")
+    _check_frames(data, chunks)
     return Png(header[2], header[3], header[6] == 1, cicp, tuple(layers))
+
+
+def _lay(layers: list[Layer], kind: bytes, body: bytes) -> None:
+    """Put a chunk of an image where it belongs; a frame control before the default image is that image's own."""
+    if kind == b"fcTL" and len(body) >= 26 and layers[-1].pieces:  # noqa: PLR2004 - the fixed size of fcTL
+        layers.append(Layer(*struct.unpack(">II", body[4:12])))
+    elif kind == b"IDAT":
+        layers[0].pieces.append(body)
+    elif kind == b"fdAT":
+        layers[-1].pieces.append(body[4:])
+
+
+def _check_frames(data: bytes, chunks: list[tuple[bytes, int, int]]) -> None:
+    """Refuse an animation of more or fewer frames than it announces: readers differ on which to believe."""
+    announced = [data[start : start + 4] for kind, start, _ in chunks if kind == b"acTL"]
+    moving = sum(kind == b"fcTL" for kind, _, _ in chunks)
+    if announced != ([moving.to_bytes(4, "big")] if moving else []):
+        raise Unreadable("corrupt", "another number of frames than announced")
 
 
 def _check_key(body: bytes, *, bits: int, colour_type: int) -> None:
@@ -90,9 +106,12 @@ def _check_key(body: bytes, *, bits: int, colour_type: int) -> None:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield kind, start and length of each chunk up to the end."""
     position, count = 8, 0
     while position + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
+        if length > len(data) - position - 8:
+            break
         yield kind, position + 8, length
         if kind == b"IEND":
             return
