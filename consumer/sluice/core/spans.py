@@ -3,10 +3,11 @@
 OpenTelemetry semantic conventions for messaging; without an SDK configured all of this is a no-op.
 """
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from opentelemetry import trace
-from opentelemetry.trace import Link, Span, SpanKind
+from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from sluice.core.domain import Batch, Record
@@ -16,10 +17,15 @@ _propagator = TraceContextTextMapPropagator()
 TRACE_HEADERS = ("traceparent", "tracestate")
 
 
-def process_span(batch: Batch) -> AbstractContextManager[Span]:
-    """Open the span of one batch; what differs by record stands on the links."""
+@contextmanager
+def process_span(batch: Batch) -> Iterator[Span]:
+    """Open the span of one batch; what differs by record stands on the links.
+
+    Of an error it says the class and no more: a message or a traceback may quote what a stranger sent, a line of a
+    store's reply among it.
+    """
     topic = batch.records[0].partition.topic
-    return _tracer.start_as_current_span(
+    opened = _tracer.start_as_current_span(
         f"process {topic}",
         kind=SpanKind.CONSUMER,
         links=[link for record in batch.records if (link := _link(record))],
@@ -30,7 +36,18 @@ def process_span(batch: Batch) -> AbstractContextManager[Span]:
             "messaging.destination.name": topic,
             "messaging.batch.message_count": len(batch.records),
         },
+        record_exception=False,
+        set_status_on_exception=False,
     )
+    with opened as span, ExitStack() as leaving:
+        leaving.push(lambda kind, _error, _trace: _blame(span, kind))
+        yield span
+
+
+def _blame(span: Span, kind: type[BaseException] | None) -> None:
+    if kind:
+        span.set_status(StatusCode.ERROR)
+        span.set_attribute("error.type", kind.__qualname__)
 
 
 def _link(record: Record) -> Link | None:

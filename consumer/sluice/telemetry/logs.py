@@ -1,6 +1,7 @@
 """Structured logs: one line per event of interest, to stderr, JSON unless a person is watching."""
 
 import logging
+import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any, Literal
@@ -11,9 +12,14 @@ from opentelemetry import trace
 _QUIET = {
     "httpx": logging.WARNING,  # its INFO lines carry whole URLs, query strings included
     "httpcore": logging.WARNING,  # its DEBUG lines carry response headers, and a Location is a URL too
+    "urllib3": logging.ERROR,  # its lines carry path and query of the collector's URL, which may be a token
     "opentelemetry.trace.span": logging.ERROR,  # its warnings repeat a stranger's tracestate
+    "opentelemetry.util.re": logging.ERROR,  # its warnings repeat an OTEL_EXPORTER_OTLP_HEADERS it cannot read
 }
 """Libraries whose lines may quote what must not be logged, and from which level on they do not."""
+
+_CREDENTIALS = re.compile(r"(?<=//)[^\s/@]+(?=@)|(?<=\?)[^\s'\")>]+")
+"""Userinfo and query of a URL, as messages of foreign exceptions quote them."""
 
 
 def configure(level: str, form: Literal["auto", "console", "json"]) -> None:
@@ -24,10 +30,12 @@ def configure(level: str, form: Literal["auto", "console", "json"]) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _trace_ids,
+        structlog.processors.format_exc_info,
+        _without_credentials,
     ]
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
-    )
+    # structlog's own choice for a console shows the local variables of every frame: prompts, images, secrets.
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer: structlog.typing.Processor = plain if console else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -51,4 +59,9 @@ def _trace_ids(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> Mut
     if context.is_valid:
         event["trace_id"] = trace.format_trace_id(context.trace_id)
         event["span_id"] = trace.format_span_id(context.span_id)
+    return event
+
+
+def _without_credentials(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event.update({key: _CREDENTIALS.sub("...", said) for key, said in event.items() if isinstance(said, str)})
     return event
