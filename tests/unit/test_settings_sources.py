@@ -116,7 +116,7 @@ def test_every_other_source_refuses_unknown_names_too(monkeypatch: pytest.Monkey
         "registry__pasword: no such setting; did you mean registry__password? (from secrets)",
         "fuse.windw: no such setting; did you mean window? (from s.yaml:2)",
         "batchin: no such setting; did you mean batching? (from s.yaml:3)",
-        "kafka = 5: must be a mapping of keys to values (from s.yaml:4)",
+        "kafka: must be a mapping of keys to values (from s.yaml:4)",
     ]
 
 
@@ -154,13 +154,23 @@ def test_a_secret_is_never_shown() -> None:
     assert SECRET not in str(list(loaded.rows()))
 
 
-def test_credentials_in_a_url_are_refused_and_not_shown() -> None:
-    assert refusal(written("s.yaml", f"registry: {{url: 'https://me:{SECRET}@example.com/x'}}")) == [
-        (
-            "registry.url = 'https://**********@example.com/x': must hold no credentials; use registry.username and"
-            " registry.password (from s.yaml:1)"
-        )
-    ]
+@pytest.mark.parametrize(
+    "text", ["kafka: {}", "kafka:\n  sasl_password={}", "kafka:\n  sasl_password {}: x", "kafka: [{}]"]
+)
+def test_a_secret_written_where_no_value_belongs_is_not_shown(text: str) -> None:
+    assert SECRET not in "\n".join(refusal(written("s.yaml", text.format(SECRET))))
+
+
+@pytest.mark.parametrize("setting", ["registry: {url", "kafka: {bootstrap_servers", "kafka: {sasl_token_url"])
+@pytest.mark.parametrize("password", [SECRET, f"a/{SECRET}", f"@{SECRET}", f"{SECRET}:@"])
+@pytest.mark.parametrize("scheme", ["https://", ""])
+def test_credentials_in_an_address_are_refused_and_not_shown(setting: str, password: str, scheme: str) -> None:
+    (said,) = refusal(written("s.yaml", f"{setting}: '{scheme}me:{password}@example.com/x'}}"))
+    assert f"= '{scheme}**********@example.com/x': must hold no credentials" in said
+    assert SECRET not in said
+
+
+def test_credentials_in_any_other_setting_are_masked() -> None:
     loaded = sources.load(written("t.yaml", f"fetch: {{s3_endpoint: 'https://me:{SECRET}@example.com'}}"))
     assert SECRET not in str(list(loaded.rows()))
 

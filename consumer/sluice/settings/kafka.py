@@ -3,9 +3,8 @@
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from sluice.settings.section import MIB, Bytes, Count, Keyed, Seconds, Section
 
@@ -19,10 +18,20 @@ class SecurityProtocol(StrEnum):
     SASL_SSL = "SASL_SSL"
 
 
+def _without_credentials(address: str) -> str:
+    """Refuse what every message about a failed connection would show."""
+    if "@" in address:
+        raise ValueError("must hold no credentials; they have settings of their own beside it")
+    return address
+
+
+Address = Annotated[str, AfterValidator(_without_credentials)]
+
+
 class Kafka(Section):
     """The brokers and how this process stands towards them."""
 
-    bootstrap_servers: str = Field(
+    bootstrap_servers: Address = Field(
         "", description="Brokers as `host:port[,host:port]`. Required by every command that talks to Kafka."
     )
     group_id: str = Field("sluice", description="Consumer group. All replicas share it.")
@@ -66,7 +75,7 @@ class Kafka(Section):
         SecretStr(""),
         description="SASL password, for OAUTHBEARER the client secret; best from a file in the secrets directory.",
     )
-    sasl_token_url: str = Field("", description="Where OAUTHBEARER gets its tokens (OIDC client credentials).")
+    sasl_token_url: Address = Field("", description="Where OAUTHBEARER gets its tokens (OIDC client credentials).")
     ssl_ca_file: Path | None = Field(None, description="Certificate authority (PEM). Empty: the system's.")
     ssl_certificate_file: Path | None = Field(None, description="Client certificate (PEM) for mutual TLS.")
     ssl_key_file: Path | None = Field(None, description="Client key (PEM) for mutual TLS.")
@@ -98,7 +107,7 @@ class Topics(Section):
 class Registry(Section):
     """A schema registry with Confluent's API. Empty url: Avro single-object encoding, no registry."""
 
-    url: str = Field("", description="Base URL; empty for none.")
+    url: Address = Field("", description="Base URL; empty for none.")
     username: str = Field("", description="Basic-auth user.")
     password: SecretStr = Field(SecretStr(""), description="Basic-auth password.")
     ca_file: Path | None = Field(None, description="Certificate authority (PEM).")
@@ -106,13 +115,6 @@ class Registry(Section):
         False,
         description="Register missing schemas at start. For development; in production they are registered by a release.",
     )
-
-    @field_validator("url")
-    @classmethod
-    def _no_credentials(cls, url: str) -> str:
-        if "@" in urlsplit(url).netloc:
-            raise ValueError("must hold no credentials; use registry.username and registry.password")
-        return url
 
 
 class Signing(Section):

@@ -45,8 +45,10 @@ SERVICE_LINK = re.compile(r"SLUICE_(?!.*__)(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w
 DOTENV = Path(".env")
 DEFAULT = "default"
 MASK = "**********"
-_USERINFO = re.compile(r"//[^/@\s]+@")
+_USERINFO = re.compile(r"(?<=//)\S+(?=@)|[^\s/:'\"]+:(?!//)\S*(?=@)")
+"""Whatever stands before an at sign: a password may hold a slash, a colon or another at sign."""
 _QUERY = re.compile(r"(://[^?\s]*\?)\S+")
+_WORD = re.compile(r"[\w.-]*")
 _SECRET_OPTION = re.compile(r"password|secret|token|jaas|key", re.IGNORECASE)
 
 Key = documents.Path
@@ -142,8 +144,8 @@ def _file_layer(path: Path | None) -> Iterator[_Layer]:
         raise BadSettings(f"{path}: the settings file cannot be read: {why}") from None
     document = documents.marked(text, str(path))
     values = _flat(document.data)
-    strange = [(key, value) for key, value in values.items() if key not in LEAVES and not _empty(key, value)]
-    faults = tuple(f"{_unknown(key, value)} (from {document.where(key)})" for key, value in strange)
+    strange = [key for key, value in values.items() if key not in LEAVES and not _empty(key, value)]
+    faults = tuple(f"{_unknown(key)} (from {document.where(key)})" for key in strange)
     yield _Layer(values, document.where, faults)
 
 
@@ -168,15 +170,17 @@ def _advice(name: str, known: set[str]) -> str:
     return advice if advice.startswith("did you") else "`sluice config show` lists all"
 
 
-def _unknown(key: Key, value: Any) -> Problem:
+def _unknown(key: Key) -> Problem:
     """Say what is wrong with a path that is no setting, by its first part that is unknown."""
     known = 0
     while known < len(key) and _above(key[: known + 1]):
         known += 1
     if known == len(key):
-        return Problem(key, None if isinstance(value, list) else repr(value), "must be a mapping of keys to values")
-    near = nearest(str(key[known]), documents.keys_at(Settings, key[:known]))
-    return Problem(key[: known + 1], None, f"no such setting; {near}")
+        return Problem(key, None, "must be a mapping of keys to values")  # the value may be a secret amiss
+    name = _WORD.match(str(key[known]))  # after a word may follow, for want of a colon, the value
+    word = name[0] if name else ""
+    near = nearest(word, documents.keys_at(Settings, key[:known]))
+    return Problem((*key[:known], word), None, f"no such setting; {near}")
 
 
 def _above(key: Key) -> bool:
@@ -226,7 +230,7 @@ def _nested(values: Mapping[Key, Any]) -> dict[str, Any]:
 def _masked(value: Any) -> Any:
     """Return a value without what is secret in it: credentials and queries in URLs, options named like secrets."""
     if isinstance(value, str):
-        return _QUERY.sub(rf"\g<1>{MASK}", _USERINFO.sub(f"//{MASK}@", value))
+        return _QUERY.sub(rf"\g<1>{MASK}", _USERINFO.sub(MASK, value))
     if not isinstance(value, dict):
         return value
     return {name: MASK if _SECRET_OPTION.search(name) else item for name, item in value.items()}
