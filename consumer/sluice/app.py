@@ -15,6 +15,7 @@ from typing import Protocol
 
 import structlog
 
+from sluice.bus.admission import enter
 from sluice.bus.client import (
     Config,
     OpenConsumer,
@@ -132,14 +133,15 @@ def judging(
 def consumer(settings: Settings, opening: Opening = PRODUCTION) -> Iterator[Loop]:
     """Build a consumer that is ready to run; leaving the block releases everything, the producer first.
 
-    Raises Fatal errors: BadSettings, WeightsNotAttested, BrokerLost.
+    Raises Fatal errors: BadSettings, WeightsNotAttested, BrokerLost, Denied.
     """
     batching, meter = settings.batching, Meter()
-    # Asked first, so that settings that cannot work are refused before any model is loaded.
+    # Asked first, so that what cannot work is refused before any model is loaded.
     inbound, outbound = consumer_config(settings.kafka), producer_config(settings.kafka)
     watch = _watch(settings)
     with ExitStack() as stack:
         codec = _codec(settings)
+        enter(settings.kafka, settings.topics, time.monotonic)
         worker = transactional_id(settings.kafka)
         judge = stack.enter_context(judging(settings, worker=worker, observe=meter, opening=opening))
         fetcher = stack.enter_context(Fetcher(settings.fetch, settings.media))

@@ -6,6 +6,7 @@ Sees the adapters like `app`; nothing here changes anything, neither on this mac
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -13,13 +14,12 @@ from pathlib import Path
 from typing import Literal
 
 from sluice import policies
-from sluice.bus import diagnosis, topics
-from sluice.bus.client import admin_config, open_admin
+from sluice.bus import acls, admission, diagnosis, topics
 from sluice.bus.codec import framing_of
-from sluice.core.errors import BadSettings, BrokerLost, DependencyDown, WeightsNotAttested
+from sluice.core.errors import BadSettings, BrokerLost, Denied, DependencyDown, WeightsNotAttested
 from sluice.models import load, plugin
 from sluice.models.device import describe
-from sluice.settings import Settings
+from sluice.settings import Kafka, Settings
 
 _BUNDLE = "SLUICE_MODELS__BUNDLE=openai, and sluice models fetch"
 _BLAMED = {"models.bundle is `": "SLUICE_MODELS__BUNDLE", "models.device": "SLUICE_MODELS__DEVICE"}
@@ -59,8 +59,10 @@ def _guarded(what: str, fix: str, look: Callable[[], Iterator[Row]]) -> Iterator
     """Turn an error of ours into a failing row."""
     try:
         yield from look()
-    except (BadSettings, BrokerLost, DependencyDown, WeightsNotAttested) as error:
+    except (BadSettings, BrokerLost, Denied, DependencyDown, WeightsNotAttested) as error:
         named = re.search(r"sluice [a-z]+ [a-z]+", str(error))
+        if isinstance(error, Denied):
+            fix = ", ".join(f"SLUICE_KAFKA__{name.upper()}" for name in re.findall(r"\bkafka\.(\w+)", str(error)))
         blamed = next((setting for words, setting in _BLAMED.items() if words in str(error)), fix)
         yield Row(what, "fail", " / ".join(str(error).splitlines()), named.group() if named else blamed)
 
@@ -126,31 +128,34 @@ def _registry(settings: Settings) -> Iterator[Row]:
 
 
 def _kafka(settings: Settings, now_s: float) -> Iterator[Row]:
-    admin = open_admin(admin_config(settings.kafka), lambda _: None)
+    kafka, names = settings.kafka, settings.topics
+    admin = admission.admitted(kafka, diagnosis.TIMEOUT_S, time.monotonic)
     found = diagnosis.cluster(admin)
     yield Row("broker", "ok", f"{found.brokers} answer, cluster {found.id or 'without a name'}")
-    for finding in topics.check(admin, topics.specs(settings.topics, settings.media)):
-        yield Row(
-            finding.what, "ok" if finding.ok else "fail", finding.problem or "as the settings want it", finding.fix
-        )
-    names = settings.topics
-    needs = {names.images: diagnosis.READ} | dict.fromkeys(
-        (names.verdicts, names.quality, names.dead_letters), diagnosis.WRITE
-    )
-    yield from _permissions(diagnosis.denied(admin, needs, settings.kafka.group_id))
+    ours = {names.images, names.verdicts, names.quality, names.dead_letters}
+    specs = [spec for spec in topics.specs(names, settings.media) if spec.name in ours]
+    yield from map(_topic, topics.check(admin, specs))
+    yield from _permissions(kafka, diagnosis.lacking(admin, kafka, names))
     yield _clock(diagnosis.newest_timestamp_ms(admin, [names.images, names.verdicts]), now_s)
 
 
-def _permissions(denied: list[tuple[str, str]] | None) -> Iterator[Row]:
+def _topic(finding: topics.Finding) -> Row:
+    if finding.problem:
+        return Row(finding.what, "fail", finding.problem, finding.fix)
+    return Row(finding.what, "ok", finding.unseen or "as the settings want it", finding.fix)
+
+
+def _permissions(kafka: Kafka, denied: list[acls.Acl] | None) -> Iterator[Row]:
     if denied is None:
         yield Row(
             "permissions", "warn", "the brokers do not tell", "watch the first sluice run: it names what is denied"
         )
     elif not denied:
-        yield Row("permissions", "ok", "read the images and the group, write verdicts, quality and dead letters")
-    for operation, resource in denied or ():
-        fix = f"kafka-acls.sh --add --allow-principal User:... --operation {operation} {resource}"
-        yield Row("permissions", "fail", f"{operation} is denied on {resource.removeprefix('--')}", fix)
+        found = "read the images and the group, write verdicts, quality, dead letters and transactions"
+        yield Row("permissions", "ok", found)
+    for acl in denied or ():
+        fix = " ".join(["kafka-acls.sh", *acls.granting(acl, f"User:{kafka.sasl_username or '...'}")])
+        yield Row("permissions", "fail", f"{acl} is denied", fix)
 
 
 def _clock(newest_ms: int | None, now_s: float) -> Row:

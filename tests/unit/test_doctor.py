@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from sluice import doctor
 from sluice.bus import diagnosis
+from sluice.bus.acls import Acl, Role
 from sluice.bus.client import admin_config, open_admin, open_producer, plain_producer_config
 from sluice.cli import app
 from sluice.cli.frame import Invocation
@@ -123,11 +124,13 @@ def test_records_from_the_future_mean_a_wrong_clock(newest_ms: int | None, state
 
 
 def test_permissions_are_told_one_by_one() -> None:
-    assert [row.state for row in doctor._permissions(None)] == ["warn"]
-    assert [row.state for row in doctor._permissions([])] == ["ok"]
-    denied = list(doctor._permissions([("WRITE", "--topic verdicts"), ("READ", "--group sluice")]))
-    assert [row.found for row in denied] == ["WRITE is denied on topic verdicts", "READ is denied on group sluice"]
-    assert denied[0].fix == "kafka-acls.sh --add --allow-principal User:... --operation WRITE --topic verdicts"
+    kafka = Kafka(sasl_username="sluice")
+    assert [row.state for row in doctor._permissions(kafka, None)] == ["warn"]
+    assert [row.state for row in doctor._permissions(kafka, [])] == ["ok"]
+    missing = [Acl(Role.CONSUMER, "Write", "topic", "verdicts"), Acl(Role.CONSUMER, "Read", "group", "sluice")]
+    denied = list(doctor._permissions(kafka, missing))
+    assert [row.found for row in denied] == ["Write on topic verdicts is denied", "Read on group sluice is denied"]
+    assert denied[0].fix == "kafka-acls.sh --add --allow-principal User:sluice --operation Write --topic verdicts"
 
 
 class Answer:

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 from sluice.bus.client import OnError
 from sluice.bus.source import KafkaSource
 from sluice.core.domain import Partition
-from sluice.core.errors import BadSettings, BrokerLost, Fatal
+from sluice.core.errors import BadSettings, BrokerLost, Denied, Fatal
 from tests.support.scripted_kafka import DOWN, Received, ScriptedConsumer, refusals_to_another_thread
 
 
@@ -177,7 +177,7 @@ def test_a_passing_error_is_left_to_librdkafka_and_its_neighbours_arrive(
 @pytest.mark.parametrize("code", [KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED])
 def test_a_denied_topic_or_group_leaves_with_what_to_grant(bench: Bench, code: int) -> None:
     bench.consumer.incoming.append(Received(0, 0, error=KafkaError(code, "denied")))
-    with pytest.raises(BadSettings, match="grant Read on topic t"):
+    with pytest.raises(Denied, match="grant Read on topic t"):
         bench.poll()
 
 

@@ -19,7 +19,7 @@ from sluice.bus.client import OnError, error_of
 from sluice.bus.owner import Owner
 from sluice.core.deadline import Deadline
 from sluice.core.domain import GroupMetadata, Message, Offsets
-from sluice.core.errors import BrokerLost, Fatal, Fenced, TransactionAborted
+from sluice.core.errors import BrokerLost, Denied, Fatal, Fenced, TransactionAborted
 from sluice.core.seams import Observe
 
 Connect = Callable[[OnError], Producer]
@@ -38,11 +38,15 @@ _REFUSED_FOR_GOOD = {
     KafkaError.UNKNOWN_TOPIC_OR_PART: "create it with: sluice topics create",
     KafkaError._UNKNOWN_TOPIC: "create it with: sluice topics create",  # noqa: SLF001  its public name
     KafkaError._UNKNOWN_PARTITION: "create it with: sluice topics create",  # noqa: SLF001
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: "grant Write on the topic",
     KafkaError.INVALID_MSG: "the broker calls it invalid; is the topic compacted?",
     KafkaError.INVALID_RECORD: "the broker calls it invalid; is the topic compacted?",
     KafkaError.POLICY_VIOLATION: "the broker's policy forbids it",
 }
+_DENIED = frozenset({
+    KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+})  # fmt: skip
+_GRANT = "grant it: sluice topics acls --role consumer"
 
 
 class KafkaCommitter:
@@ -212,7 +216,9 @@ def _hear(producer: Producer) -> None:
 
 
 def _refuse_if_over(error: KafkaError) -> None:
-    """Raise Fenced for what librdkafka calls fatal: nothing can be done with this producer any more."""
+    """Raise Fenced or Denied for what librdkafka calls fatal: nothing can be done with this producer any more."""
+    if error.fatal() and error.code() in _DENIED:
+        raise Denied(f"kafka: {error.str()}; {_GRANT}")
     if error.fatal() or error.code() in _FENCED:
         raise Fenced(f"kafka: {error.str()}")
 
@@ -221,6 +227,8 @@ def _not_opened(error: KafkaError) -> TransactionAborted | Fatal:
     """Return what a failed init_transactions means: try again later, or leave."""
     if error.code() in _FENCED:
         return Fenced(f"kafka: {error.str()}")
+    if error.code() in _DENIED:
+        return Denied(f"kafka: {error.str()} (kafka.transactional_id); {_GRANT}")
     if error.fatal() or not error.retriable():
         return Fatal(f"kafka: {error.str()} (kafka.transactional_id)")
     return TransactionAborted(f"no transaction coordinator: {error.str()}")
@@ -229,8 +237,12 @@ def _not_opened(error: KafkaError) -> TransactionAborted | Fatal:
 def _next_step(cause: KafkaError, undelivered: Sequence[tuple[str, KafkaError]]) -> TransactionAborted | Fatal:
     """Return what an aborted transaction means: try again, or leave because trying again cannot help."""
     for topic, error in undelivered[:1]:
+        if error.code() in _DENIED:
+            return Denied(f"topic {topic}: {error.str()}; {_GRANT}")
         if error.code() in _REFUSED_FOR_GOOD:
             return Fatal(f"topic {topic} refuses a message: {error.str()}; {_REFUSED_FOR_GOOD[error.code()]}")
+    if cause.code() in _DENIED:
+        return Denied(f"kafka: {cause.str()}; {_GRANT}")
     if cause.txn_requires_abort() or cause.retriable() or cause.code() in _PASSING:
         return TransactionAborted(cause.str())
     return Fatal(f"kafka: {cause.str()}")

@@ -1,17 +1,20 @@
 """What the brokers tell about themselves: whether they answer, what we may do there, and what time they think it is."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AclOperation, AdminClient, OffsetSpec
 
-from sluice.bus.client import error_of
+from sluice.bus.acls import Acl, of_consumer
+from sluice.bus.client import error_of, producer_config, transactional_id
 from sluice.core.errors import BrokerLost
+from sluice.settings import Kafka, Topics
 
 TIMEOUT_S = 10.0
-READ, WRITE = AclOperation.READ.name, AclOperation.WRITE.name
+_NEVER_MS = 2**31 - 1
 
 _DENIED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
 
@@ -34,20 +37,46 @@ def cluster(admin: AdminClient) -> Cluster:
     return Cluster(found.cluster_id or "", len(found.nodes))
 
 
-def denied(admin: AdminClient, topics: Mapping[str, str], group: str) -> list[tuple[str, str]] | None:
-    """Return operation and resource of all that we may not do: what `topics` says of each, and read as the group.
+def lacking(admin: AdminClient, kafka: Kafka, topics: Topics) -> list[Acl] | None:
+    """Return what this consumer may not do of all that it must; None when the brokers do not tell."""
+    needed = of_consumer(kafka, topics, transactional_id(kafka))
+    refused = denied(admin, needed)
+    if refused is None or may_transact(kafka):
+        return refused
+    return [*refused, *(acl for acl in needed if acl.kind == "transactional-id")]
 
-    None when the brokers do not tell what we may do.
+
+def denied(admin: AdminClient, wanted: Sequence[Acl], timeout_s: float = TIMEOUT_S) -> list[Acl] | None:
+    """Return what we may not do of all that is wanted on topics and groups; None when the brokers do not tell.
+
+    They tell nothing of transactional ids: `may_transact` asks.
     """
     ask: Any = admin
-    options = {"include_authorized_operations": True, "request_timeout": TIMEOUT_S}
-    futures = ask.describe_topics(TopicCollection(list(topics)), **options)
-    groups = ask.describe_consumer_groups([group], **options)
-    answers = [(need, f"--topic {name}", _allowed(futures[name])) for name, need in topics.items()]
-    answers.append((READ, f"--group {group}", _allowed(groups[group])))
-    if all(allowed is None for _, _, allowed in answers):
+    options = {"include_authorized_operations": True, "request_timeout": timeout_s}
+    names = {kind: list(dict.fromkeys(acl.name for acl in wanted if acl.kind == kind)) for kind in ("topic", "group")}
+    allowed = {
+        "topic": _answers(ask.describe_topics(TopicCollection(names["topic"]), **options)),
+        "group": _answers(ask.describe_consumer_groups(names["group"], **options)),
+    }
+    answers = [(acl, allowed[acl.kind][acl.name]) for acl in wanted if acl.kind in allowed]
+    if all(operations is None for _, operations in answers):
         return None
-    return [(need, resource) for need, resource, allowed in answers if allowed is not None and need not in allowed]
+    return [acl for acl, operations in answers if operations is not None and acl.operation.upper() not in operations]
+
+
+def may_transact(kafka: Kafka) -> bool:
+    """Tell whether we may write under our transactional id, without doing so: a real one would fence a live consumer.
+
+    The brokers check the permission before the timeout, and this timeout is beyond every `transaction.max.timeout.ms`.
+    """
+    silent = logging.getLogger(f"{__name__}.librdkafka")  # it would write what is fatal to stderr
+    silent.disabled = True
+    config = producer_config(kafka) | {"transaction.timeout.ms": _NEVER_MS, "logger": silent}
+    try:
+        Producer(config).init_transactions(TIMEOUT_S)
+    except KafkaException as exception:
+        return error_of(exception).code() != KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+    return True
 
 
 def newest_timestamp_ms(admin: AdminClient, topics: Sequence[str]) -> int | None:
@@ -58,6 +87,10 @@ def newest_timestamp_ms(admin: AdminClient, topics: Sequence[str]) -> int | None
     futures = ask.list_offsets({place: OffsetSpec.max_timestamp() for place in places}, request_timeout=TIMEOUT_S)
     found = [_told(future.result) for future in futures.values()]
     return max((answer.timestamp for answer in found if answer and answer.timestamp >= 0), default=None)
+
+
+def _answers(futures: Mapping[str, Any]) -> dict[str, set[str] | None]:
+    return {name: _allowed(future) for name, future in futures.items()}
 
 
 def _allowed(future: Any) -> set[str] | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from sluice.bus.client import error_of
+from sluice.bus.refusals import explained
 from sluice.core.errors import BadSettings, BrokerLost
 
 PROBE_EVERY_S = 1.0
@@ -34,7 +35,7 @@ class Reachable:
     def on_error(self, error: KafkaError) -> None:
         """Take note of an error that concerns the client as a whole (librdkafka's error callback)."""
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  its public name
-            self._last_error = error.str()
+            self._last_error = explained(error.str())
         elif self._down_since is None:
             self._down_since = self._clock()
 

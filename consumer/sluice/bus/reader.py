@@ -12,7 +12,7 @@ from sluice.bus.client import error_of
 from sluice.bus.source import record_of
 from sluice.core.deadline import Deadline
 from sluice.core.domain import Record
-from sluice.core.errors import BadSettings, BrokerLost, Fatal
+from sluice.core.errors import BadSettings, BrokerLost, Denied, Fatal
 from sluice_schemas import DeadLetter
 
 Start = Literal["earliest", "latest"] | int
@@ -31,7 +31,7 @@ class Reader:
         """Yield records of all partitions from `start` (an offset counts in every partition) to the present end.
 
         With `follow` it goes on past the end. `stopping` is asked about five times a second. Raises BadSettings when
-        there is no such topic, BrokerLost when no broker answers.
+        there is no such topic, Denied when we may not read it, BrokerLost when no broker answers.
         """
         open_ends = self._assign(start)
         while (open_ends or follow) and not stopping():
@@ -43,6 +43,8 @@ class Reader:
                 yield record_of(message)
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  its public name
                 open_ends.discard(message.partition() or 0)
+            elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise self._denied()
             elif error.fatal():
                 raise Fatal(f"kafka: {error.str()}")
 
@@ -54,6 +56,8 @@ class Reader:
         """Set out in every partition and return their numbers."""
         try:
             topic = self._consumer.list_topics(self._topic, timeout=TIMEOUT_S).topics[self._topic]
+            if topic.error is not None and topic.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise self._denied()
             if topic.error is not None or not topic.partitions:
                 raise BadSettings(f"topic {self._topic} does not exist; create it with: sluice topics create")
             handles = [TopicPartition(self._topic, index, self._offset(index, start)) for index in topic.partitions]
@@ -61,6 +65,9 @@ class Reader:
             raise BrokerLost(f"{error_of(exception).str()}; check kafka.bootstrap_servers") from None
         self._consumer.assign(handles)
         return set(topic.partitions)
+
+    def _denied(self) -> Denied:
+        return Denied(f"the brokers deny Read on topic {self._topic}; grant it: sluice topics acls --role operator")
 
     def _offset(self, index: int, start: Start) -> int:
         if isinstance(start, str):
@@ -72,7 +79,8 @@ class Reader:
 def requeue(producer: Producer, letter: DeadLetter, topic: str, deadline: Deadline) -> None:
     """Publish the record of a dead letter again, as it came, and wait until the brokers have it.
 
-    Raises BadSettings when the letter does not carry the record, Fatal or BrokerLost when it cannot be published.
+    Raises BadSettings when the letter does not carry the record; Denied, Fatal or BrokerLost when it cannot be
+    published.
     """
     if letter.value is None and letter.value_sha256 is not None:
         raise BadSettings(
@@ -91,6 +99,8 @@ def requeue(producer: Producer, letter: DeadLetter, topic: str, deadline: Deadli
         left = 0
     if left:
         raise BrokerLost(f"no broker took the record of {letter.image_id} in time; it may be published or not")
+    if refused and refused[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        raise Denied(f"the brokers deny Write on topic {topic}; grant it: sluice topics acls --role operator")
     if refused:
         raise Fatal(f"topic {topic} refuses the record of {letter.image_id}: {refused[0].str()}")
 

@@ -15,7 +15,7 @@ from sluice.bus.client import OnError, error_of
 from sluice.bus.owner import Owner
 from sluice.bus.reachable import Reachable
 from sluice.core.domain import GroupMetadata, Headers, Partition, Record
-from sluice.core.errors import BadSettings, Fatal
+from sluice.core.errors import Denied, Fatal
 
 OnPartitions = Callable[[frozenset[Partition]], None]
 Protocol = Literal["classic", "consumer"]
@@ -59,8 +59,8 @@ class KafkaSource:
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
         """Return up to `limit` records, waiting at most `timeout_s` for the first; also serves rebalances.
 
-        Raises BrokerLost when no broker answered within the deadline, BadSettings when the topic is not there, Fatal
-        when a rebalance fails.
+        Raises BrokerLost when no broker answered within the deadline, BadSettings when the topic is not there, Denied
+        when we may not read it, Fatal when a rebalance fails.
         """
         self._owner.check()
         self._reachable.check(self._consumer)
@@ -169,7 +169,9 @@ class KafkaSource:
     def _report(self, error: KafkaError) -> None:
         """Sort out an error: what will not pass ends the process, the rest librdkafka tries again by itself."""
         if error.code() in _DENIED:
-            raise BadSettings(f"kafka: {error.str()}; grant Read on topic {self._topic} and on the group")
+            raise Denied(
+                f"kafka: {error.str()}; grant Read on topic {self._topic} and on the group: sluice topics acls"
+            )
         if error.fatal():
             raise Fatal(f"kafka: {error.str()}")
         if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:

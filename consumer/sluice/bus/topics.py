@@ -3,21 +3,26 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource  # its public name is not re-exported for type checkers
 from confluent_kafka.cimpl import NewTopic
 
 from sluice.bus.client import error_of
 from sluice.core.deadline import Deadline
-from sluice.core.errors import BadSettings, BrokerLost
+from sluice.core.errors import BadSettings, BrokerLost, Denied, Fatal
 from sluice.settings import MIB, Media, Topics
 
 DAY_MS = 24 * 3600 * 1000
 TIMEOUT_S = 15.0
 ENVELOPE_BYTES = 256 * 1024  # what headers and the fields around an event take at most
 CREATE = "sluice topics create"
+GRANT = "sluice topics acls"
+ASK = "sluice topics check, as an administrator"
+HIDDEN = "is hidden from this user, if it exists"
+UNSEEN = "partitions and copies as wanted; its settings are hidden from this user"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +37,20 @@ class TopicSpec:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at: a problem says what is wrong and `fix` what to do; no problem, all is well."""
+    """One thing that was looked at: a problem says what is wrong and `fix` what to do; no problem, all is well.
+
+    `unseen` says what of it we may not look at.
+    """
 
     what: str
     problem: str = ""
     fix: str = ""
+    unseen: str = ""
 
     @property
     def ok(self) -> bool:
-        """Whether there is nothing to do."""
-        return not self.problem
+        """Whether all was looked at and there is nothing to do."""
+        return not (self.problem or self.unseen)
 
 
 def specs(topics: Topics, media: Media) -> tuple[TopicSpec, ...]:
@@ -74,7 +83,7 @@ def specs(topics: Topics, media: Media) -> tuple[TopicSpec, ...]:
 def create(admin: AdminClient, wanted: Sequence[TopicSpec], clock: Callable[[], float] = time.monotonic) -> list[str]:
     """Make the topics that are missing and return their names once they can be used; the others stay as they are.
 
-    Raises BadSettings when the brokers refuse one, BrokerLost when they do not answer.
+    Raises BadSettings when the brokers refuse one, Denied when we may not, BrokerLost when they do not answer.
     """
     new = [
         NewTopic(spec.name, num_partitions=spec.partitions, replication_factor=spec.replication_factor,
@@ -107,12 +116,23 @@ def check(admin: AdminClient, wanted: Sequence[TopicSpec]) -> list[Finding]:
     for spec in wanted:
         what = f"topic {spec.name}"
         if spec.name not in found:
-            findings.append(Finding(what, "does not exist", CREATE))
+            hidden = _hidden(admin, spec.name)
+            findings.append(Finding(what, *((HIDDEN, GRANT) if hidden else ("does not exist", CREATE))))
             continue
         partitions = found[spec.name].partitions
         copies = min((len(partition.replicas) for partition in partitions.values()), default=0)
-        findings.append(_first(what, [*_layout(spec, len(partitions), copies), *_config(admin, spec)]))
+        findings.append(_judged(what, _layout(spec, len(partitions), copies), _config(admin, spec)))
     return findings
+
+
+def _hidden(admin: AdminClient, name: str) -> bool:
+    """Tell whether a topic that is not listed is one that we may not see, there or not."""
+    ask: Any = admin  # its type stubs know no options
+    try:
+        ask.describe_topics(TopicCollection([name]), request_timeout=TIMEOUT_S)[name].result()
+    except KafkaException as exception:
+        return error_of(exception).code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    return False
 
 
 def _all_led(admin: AdminClient, names: Sequence[str]) -> bool:
@@ -135,13 +155,17 @@ def _layout(spec: TopicSpec, partitions: int, copies: int) -> list[tuple[str, st
     return problems
 
 
-def _config(admin: AdminClient, spec: TopicSpec) -> list[tuple[str, str]]:
+def _config(admin: AdminClient, spec: TopicSpec) -> list[tuple[str, str]] | None:
+    """Return what is wrong with a topic's settings, None when we may not look."""
     resource = ConfigResource(ConfigResource.Type.TOPIC, spec.name)
     try:
         future = admin.describe_configs([resource], request_timeout=TIMEOUT_S)[resource]
         actual = {name: str(entry.value) for name, entry in future.result().items()}
     except KafkaException as exception:
-        return [(f"its configuration cannot be read: {error_of(exception).str()}", "grant DescribeConfigs")]
+        error = error_of(exception)
+        if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            return None
+        return [(f"its settings cannot be read: {error.str()}", "sluice doctor")]
     problems: list[tuple[str, str]] = []
     for name, value in spec.config.items():
         if not _enough(name, actual.get(name, ""), value):
@@ -157,10 +181,12 @@ def _enough(name: str, actual: str, wanted: str) -> bool:
     return actual == "-1" or (actual.lstrip("-").isdigit() and int(actual) >= int(wanted))
 
 
-def _first(what: str, problems: list[tuple[str, str]]) -> Finding:
+def _judged(what: str, layout: list[tuple[str, str]], config: list[tuple[str, str]] | None) -> Finding:
+    problems = [*layout, *(config or ())]
+    unseen = "" if config is not None else UNSEEN
     if not problems:
-        return Finding(what)
-    return Finding(what, "; ".join(problem for problem, _ in problems), problems[0][1])
+        return Finding(what, fix=ASK if unseen else "", unseen=unseen)
+    return Finding(what, "; ".join(problem for problem, _ in problems), problems[0][1], unseen)
 
 
 _CURES = {
@@ -169,8 +195,10 @@ _CURES = {
 }
 
 
-def _refusal(what: str, error: KafkaError, cure: str = "") -> BadSettings | BrokerLost:
+def _refusal(what: str, error: KafkaError, cure: str = "") -> Fatal:
     down = {KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN}  # noqa: SLF001  public names
     if error.code() in down:
         return BrokerLost(f"{what}, no broker answers: {error.str()}; check kafka.bootstrap_servers")
+    if error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
+        return Denied(f"{what}: {error.str().rstrip('.')}; grant Create on it: {GRANT}")
     return BadSettings(f"{what}: {error.str().rstrip('.')}{cure}")

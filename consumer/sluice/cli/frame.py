@@ -37,6 +37,7 @@ EXIT_CODES: Mapping[int, str] = {
     errors.TooManyDeadLetters.exit_code: "too many dead letters",
     errors.WeightsNotAttested.exit_code: "weights not attested",
     LATER: "not available now, try later",
+    errors.Denied.exit_code: "refused by the brokers: password, certificate, permission",
     errors.BadSettings.exit_code: "bad settings",
     INTERRUPTED: "interrupted",
 }
@@ -46,6 +47,7 @@ NEXT: Mapping[type[SluiceError], str] = {
     errors.BadSettings: "sluice config docs",
     errors.WeightsNotAttested: "sluice models verify",
     errors.BrokerLost: "sluice doctor",
+    errors.Denied: "sluice doctor",
     errors.DependencyDown: "sluice doctor",
     errors.DeviceLost: "sluice doctor",
     errors.Fenced: "sluice config show (kafka.transactional_id must be unique per live process)",

@@ -1,23 +1,26 @@
-"""`sluice topics`: make the topics, and find out whether they are as they should be."""
+"""`sluice topics`: make the topics, find out whether they are as they should be, and who may do what with them."""
 
+import time
 from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
+from sluice.bus.acls import Role, least, script
 from sluice.cli.frame import FOUND, AsJson, emit, settings_of, show
 
-app = typer.Typer(no_args_is_help=True, help="Topics: create what is missing, check what is there.")
+app = typer.Typer(no_args_is_help=True, help="Topics: create what is missing, check what is there, who may do what.")
 
 
 @app.command()
 def create(context: typer.Context, as_json: AsJson = False) -> None:
     """Create the topics that are missing; those that exist stay as they are."""
     from sluice.bus import topics
-    from sluice.bus.client import admin_config, open_admin
+    from sluice.bus.admission import admitted
 
     settings = settings_of(context)
     wanted = topics.specs(settings.topics, settings.media)
-    made = topics.create(open_admin(admin_config(settings.kafka), lambda _: None), wanted)
+    made = topics.create(admitted(settings.kafka, topics.TIMEOUT_S, time.monotonic), wanted)
     rows = [
         {"topic": spec.name, "partitions": spec.partitions, "result": "created" if spec.name in made else "was there"}
         for spec in wanted
@@ -32,14 +35,59 @@ def create(context: typer.Context, as_json: AsJson = False) -> None:
 def check(context: typer.Context, as_json: AsJson = False) -> None:
     """Compare the topics with the settings; exit status 1 when one is not as it should be."""
     from sluice.bus import topics
-    from sluice.bus.client import admin_config, open_admin
+    from sluice.bus.admission import admitted
 
     settings = settings_of(context)
-    admin = open_admin(admin_config(settings.kafka), lambda _: None)
+    admin = admitted(settings.kafka, topics.TIMEOUT_S, time.monotonic)
     findings = topics.check(admin, topics.specs(settings.topics, settings.media))
     if as_json:
         emit([asdict(finding) for finding in findings])
     else:
-        show(("what", "problem", "fix"), [(found.what, found.problem or "ok", found.fix) for found in findings])
+        show(
+            ("what", "problem", "fix"),
+            [(found.what, found.problem or found.unseen or "ok", found.fix) for found in findings],
+        )
     if not all(finding.ok for finding in findings):
         raise typer.Exit(FOUND)
+
+
+@app.command("acls")
+def permissions(
+    context: typer.Context,
+    roles: Annotated[list[Role] | None, typer.Option("--role", help="Only these roles; repeat it.")] = None,
+    principal: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ROLE=PRINCIPAL", help="Who has a role, as Kafka names users; repeat it."),
+    ] = None,
+    prefix: Annotated[
+        str, typer.Option("--transactional-ids", metavar="PREFIX", help="What the ids of several replicas begin with.")
+    ] = "",
+    command_config: Annotated[
+        str, typer.Option(metavar="FILE", help="Passed to kafka-acls.sh: how an administrator logs in.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Print the least that every role must be allowed, as commands of Kafka's kafka-acls.sh; nothing is changed.
+
+    Principals are User:ROLE unless told otherwise, the consumer's the user of kafka.sasl_username.
+    """
+    settings = settings_of(context)
+    user = settings.kafka.sasl_username
+    who = {role: f"User:{role}" for role in Role} | ({Role.CONSUMER: f"User:{user}"} if user else {})
+    who |= dict(map(_principal, principal or []))
+    wanted = [acl for acl in least(settings.kafka, settings.topics, prefix) if acl.role in (roles or Role)]
+    if as_json:
+        emit([{"principal": who[acl.role], **asdict(acl)} for acl in wanted])
+        return
+    tool = ["kafka-acls.sh", "--bootstrap-server", settings.kafka.bootstrap_servers or "HOST:9093"]
+    for line in script(wanted, [*tool, *(["--command-config", command_config] if command_config else [])], who):
+        typer.echo(line)
+
+
+def _principal(text: str) -> tuple[Role, str]:
+    """Read ROLE=PRINCIPAL. Raises typer.BadParameter."""
+    role, _, principal = text.partition("=")
+    if role not in list(Role) or not principal:
+        roles = ", ".join(Role)
+        raise typer.BadParameter(f"{text}: must be ROLE=PRINCIPAL, ROLE one of {roles}", param_hint="--principal")
+    return Role(role), principal
