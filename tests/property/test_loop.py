@@ -1,40 +1,71 @@
 """The loop against a transactional broker in memory, over thousands of random schedules.
 
-A schedule moves partitions, evicts members, aborts and crashes transactions, takes dependencies down, and finishes
-flights in any order. Whatever happens: every record exactly once, in order per partition, and its offset with it.
+A schedule moves partitions, evicts members, kills them, aborts and crashes transactions, takes dependencies down, and
+finishes flights in any order; a record may be poison, which kills whoever has it on the road. Whatever happens: every
+record exactly once, in order per partition, and its offset with it; poison is rejected after a few deaths, and no
+innocent record for being near when somebody died.
 """
 
 import random
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import NamedTuple
 
 import pytest
 
 from sluice.core.batcher import Batcher
 from sluice.core.deadletter import Fuse
-from sluice.core.domain import Batch, Outcome, Partition
+from sluice.core.domain import Batch, Notes, Outcome, Partition, Record
 from sluice.core.errors import DependencyDown, Fenced
 from sluice.core.loop import Loop, Pace
+from sluice.core.poison import Suspects, Watch
 from tests.support.fake_bus import FakeCluster, Fate
 from tests.support.outcomes import VERDICTS, judged, rejected
 
 SEEDS = 3_000
 SHARDS = 10
+POISON_SEEDS = 600
+BEFORE_ALONE, ALONE = 2, 2
 LoopType = type[Loop]
 
 
-class World:
-    """Some members on one cluster, driven by one seed; members that die are replaced, as a supervisor would."""
+class Launched(NamedTuple):
+    """A batch on the road of a member."""
 
-    def __init__(self, seed: int, loop_type: LoopType = Loop) -> None:
+    member: str
+    batch: Batch
+    outcomes: Future[list[Outcome]]
+
+
+class Death(NamedTuple):
+    """What a member had in flight when it died, what of that was not finished, and the poison it died of, if any."""
+
+    member: str
+    flying: frozenset[Record]
+    unfinished: frozenset[Record]
+    cause: Record | None
+
+
+class World:
+    """Some members on one cluster, driven by one seed; members that die are replaced, as a supervisor would.
+
+    Of the records, `poisonous` (a share) kill whoever has them on the road.
+    """
+
+    def __init__(self, seed: int, loop_type: LoopType = Loop, *, poisonous: float = 0.0) -> None:
+        self.poisonous = poisonous
+        self.poison: set[Record] = set()
+        self.condemned: list[Record] = []
+        self.deaths: list[Death] = []
+        self.journals: dict[str, Notes] = {}
         self.rng = random.Random(seed)
         self.loop_type = loop_type
         self.cluster = FakeCluster(self.rng.randint(1, 4), self.rng)
         self.cluster.fate = self._fate
         self.calm = False
         self.now = 0.0
-        self.pending: list[tuple[Batch, Future[list[Outcome]]]] = []
+        self.pending: list[Launched] = []
         self.members = {f"m{index}": self._start(f"m{index}") for index in range(self.rng.randint(1, 3))}
 
     def run(self, turns: int) -> None:
@@ -42,7 +73,7 @@ class World:
         for _ in range(turns):
             self._step()
         self.calm = True
-        for _ in range(400):
+        for _ in range(400 + 100 * len(self.poison)):
             self._finish_all()
             for name in list(self.members):
                 self._turn(name)
@@ -56,24 +87,29 @@ class World:
         return all((self.cluster.committed_offset(p) or 0) == end for p, end in ends.items())
 
     def _start(self, name: str) -> Loop:
+        def keep(notes: Notes) -> None:
+            self.journals[name] = notes
+
+        def road(batch: Batch) -> Future[list[Outcome]]:
+            outcomes: Future[list[Outcome]] = Future()
+            self.pending.append(Launched(name, batch, outcomes))
+            return outcomes
+
+        suspects, last = Suspects(BEFORE_ALONE, ALONE), self.journals.get(name, Notes())
         loop = self.loop_type(
             source=self.cluster.join(name),
             committer=self.cluster.producer(name),
-            road=self._road,
+            road=road,
             batcher=Batcher(max_records=self.rng.randint(1, 5), max_bytes=1_000, max_age_s=0.5),
             fuse=Fuse(1.0, 10_000, 10_000),
             pace=Pace(max_flights=self.rng.randint(1, 4), drain_timeout_s=5.0, retry_pause_s=1.0),
             clock=lambda: self.now,
             sleep=lambda _: None,
             observe=lambda *_: None,
+            watch=Watch.resumed(suspects, last, keep),
         )
         loop.source.subscribe(on_revoke=loop._revoke, on_lost=loop._lose)
         return loop
-
-    def _road(self, batch: Batch) -> Future[list[Outcome]]:
-        outcomes: Future[list[Outcome]] = Future()
-        self.pending.append((batch, outcomes))
-        return outcomes
 
     def _fate(self) -> Fate:
         if self.calm:
@@ -85,13 +121,17 @@ class World:
         what = self.rng.random()
         if what < 0.25:
             for _ in range(self.rng.randint(1, 6)):
-                self.cluster.append(bytes([self.rng.randrange(8)]), b"value")
+                record = self.cluster.append(bytes([self.rng.randrange(8)]), b"value")
+                if self.poisonous and self.rng.random() < self.poisonous:
+                    self.poison.add(record)
         elif what < 0.45:
             self._finish_one()
         elif what < 0.48:
             self.cluster.rebalance()
         elif what < 0.50:
             self.cluster.evict(self.rng.choice(list(self.members)))
+        elif what < 0.51:
+            self._die(self.rng.choice(list(self.members)))
         else:
             self._turn(self.rng.choice(list(self.members)))
 
@@ -99,15 +139,37 @@ class World:
         try:
             self.members[name].turn()
             self.now += 0.2
-        except Fenced:
-            self.cluster.evict(name)
-            self.members[name] = self._start(name)
+        except Fenced as error:
+            self.members[name].watch.leave(error)
+            self._replace(name)
+
+    def _die(self, name: str, cause: Record | None = None) -> None:
+        flying = (record for flight in self.members[name].flights for record in flight.batch.records)
+        unfinished = (
+            record for launched in self.pending if launched.member == name for record in launched.batch.records
+        )
+        self.deaths.append(Death(name, frozenset(flying), frozenset(unfinished), cause))
+        self._replace(name)
+
+    def _replace(self, name: str) -> None:
+        self.pending = [launched for launched in self.pending if launched.member != name]
+        self.cluster.evict(name)
+        self.members[name] = self._start(name)
 
     def _finish_one(self) -> None:
         if not self.pending:
             return
-        batch, future = self.pending.pop(self.rng.randrange(len(self.pending)))
-        if not self.calm and self.rng.random() < 0.1:
+        launched = self.pending[self.rng.randrange(len(self.pending))]
+        batch, future = launched.batch, launched.outcomes
+        poison = [record for record in batch.records if record in self.poison]
+        if poison and not batch.rejection:
+            self._die(launched.member, poison[0])
+            return
+        self.pending.remove(launched)
+        if batch.rejection:
+            self.condemned += batch.records
+            future.set_result([rejected(record, batch.rejection.reason) for record in batch.records])
+        elif not self.calm and self.rng.random() < 0.1:
             future.set_exception(DependencyDown("store"))
         else:
             future.set_result([(rejected if self.rng.random() < 0.2 else judged)(r) for r in batch.records])
@@ -144,6 +206,34 @@ def test_every_record_exactly_once_and_in_order(shard: int) -> None:
             play(seed)
         except AssertionError as error:
             raise AssertionError(f"seed {seed}: {error}") from error
+
+
+def check_blame(world: World) -> None:
+    """Poison is condemned, after no more deaths than the settings say; and nobody without as many."""
+    condemned = set(world.condemned)
+    assert condemned >= world.poison, f"not condemned: {world.poison - condemned}"
+    deaths = Counter((death.member, death.cause) for death in world.deaths if death.cause)
+    assert max(deaths.values(), default=0) <= BEFORE_ALONE + ALONE, deaths
+    for record in condemned:
+        mine = [death for death in world.deaths if record in death.flying]
+        by_member = Counter(death.member for death in mine)
+        alone = Counter(death.member for death in mine if death.unfinished <= {record})
+        assert any(by_member[m] >= BEFORE_ALONE + ALONE and alone[m] >= ALONE for m in by_member), f"innocent: {record}"
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_poison_is_rejected_after_a_few_deaths_and_nobody_else_for_them(shard: int) -> None:
+    met = 0
+    for seed in range(shard, POISON_SEEDS, SHARDS):
+        world = World(seed, poisonous=0.03)
+        try:
+            world.run(turns=120)
+            check(world)
+            check_blame(world)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
+        met += len(world.poison)
+    assert met > 60
 
 
 class ForgetsWhatWasLost(Loop):

@@ -24,7 +24,7 @@ from sluice.core.domain import (
     Rejected,
     Scores,
 )
-from sluice.core.errors import DependencyDown, Rejection, Undecodable, Unfetchable, Unreadable, Unscorable
+from sluice.core.errors import DependencyDown, Poisonous, Rejection, Undecodable, Unfetchable, Unreadable, Unscorable
 from sluice.core.outcomes import Clerk
 from sluice.core.pipeline import Clocks, Pipeline, Steps
 from sluice_schemas import Generator, Image, ImageGenerated, Mode, ModelRef, PolicyRef, Status, Technical
@@ -218,3 +218,23 @@ def test_a_dead_letter_carries_key_and_headers_only_up_to_its_limit() -> None:
     assert isinstance(outcome, Rejected)
     assert outcome.dead_letter.key == b"k" * 8
     assert [(header.key, header.value) for header in outcome.dead_letter.headers] == [("a", b"b" * 6), ("c", None)]
+
+
+@pytest.mark.parametrize("include", [True, False])
+def test_poison_is_rejected_without_a_look_at_it(include: bool) -> None:  # noqa: FBT001
+    """Neither its event nor its picture is read, and what may hold a picture is carried only where pictures are."""
+
+    def deadly(record: Record) -> ImageGenerated:
+        raise AssertionError(f"looked into {record.offset}")
+
+    road = pipeline(dataclasses.replace(STEPS, decode=deadly))
+    road = dataclasses.replace(road, clerk=dataclasses.replace(CLERK, include_inline_images=include))
+    condemned = dataclasses.replace(batch(b"good"), reason=FillReason.ALONE, rejection=Poisonous(4, 2))
+    [outcome] = road.outcomes(condemned)
+    assert isinstance(outcome, Rejected)
+    assert (outcome.verdict.status, outcome.verdict.indeterminate_reason) == (Status.INDETERMINATE, "poison")
+    assert outcome.verdict.image_id == "unreadable:images/3/0"
+    letter = outcome.dead_letter
+    assert (letter.error.stage, letter.error.reason, letter.attempts) == ("poison", "poison", 4)
+    assert letter.value == (b"good" if include else None)
+    assert letter.value_size_bytes == 4
