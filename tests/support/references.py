@@ -53,7 +53,8 @@ _CONTROLS_ELSEWHERE = (
     "https\x00://img.example.com/", "https ://img.example.com/", "https:\n//img.example.com/",
     "https:/\t/img.example.com/", "https://img.exa\tmple.com/", "https://img.example.com\r/", "https://img.example.com\x00.evil.com/",
     "https://img.example.com/a\r\nHost: evil", "https://img.example.com:443\n/", "s3://pictures/a\nb", "s3://pictures/a\x7f",
-    "s3://pict\nures/a", "s3://pictures/a\u202eb", "file:///a\nb", "file:///a\x00", )  # fmt: skip
+    "s3://pict\nures/a", "s3://pictures/a\u202eb", "file:///a\nb", "file:///a\x00",
+)  # fmt: skip
 _BACKSLASHES = (
     "https:\\\\img.example.com/a", "https:/\\img.example.com/", "https:\\/img.example.com/", "\\\\evil.com\\share",
     "https://evil.com\\@img.example.com/", "https://img.example.com\\@evil.com/", "https://img.example.com\\.evil.com/",
@@ -191,7 +192,7 @@ NEVER = (
     "203.0.113.1", "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255", "::", "::7f00:1", "::127.0.0.1",
     "::ffff:127.0.0.1", "::ffff:8.8.8.8", "::ffff:0:7f00:1", "64:ff9b::7f00:1", "64:ff9b::808:808", "64:ff9b:1::7f00:1",
     "100::1", "2001::1", "2001:0:7f00:1::", "2001:0:53aa:64c::80ff:fffe", "2001:20::1", "2001:db8::1", "2002:7f00:1::",
-    "2002:808:808::1", "3fff::1", "5f00::1", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fe80::1", "fe80::1%2", "fe80::a9fe:a9fe",
-    "fec0::1", "ff02::1", "ff0e::1", "2606:4700::1111%2",
+    "2002:808:808::1", "3fff::1", "5f00::1", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fe80::1", "fe80::1%2",
+    "fe80::a9fe:a9fe", "fec0::1", "ff02::1", "ff0e::1", "2606:4700::1111%2",
 )  # fmt: skip
 FORBIDDEN = PRIVATE + NEVER

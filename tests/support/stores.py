@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
 
 BODY = b"the picture"
 
@@ -107,6 +108,15 @@ class _Answer(BaseHTTPRequestHandler):
 
     def _to(self, target: str) -> None:
         self._send(302, {"Location": target.replace("~", "/"), "Content-Length": "0"})
+
+    def _loop(self, _: str) -> None:
+        self._send(302, {"Location": self.path, "Content-Length": "0"})
+
+    def _moved(self, rest: str) -> None:
+        """Answer with a code, and with a place unless it is left out: /moved/307/~ok, /moved/307/."""
+        code, _, target = rest.partition("/")
+        place = {"Location": unquote(target.replace("~", "/"), "latin-1")} if target else {}
+        self._send(int(code), {"Content-Length": "0", **place})
 
     def _cookie(self, _: str) -> None:
         self._send(200, {"Set-Cookie": "a=b", "Content-Length": "1"}, b"x")

@@ -238,30 +238,6 @@ def test_the_next_address_is_tried_when_one_does_not_answer(make: Make, shop: St
     assert get(fetcher, shop.url("/ok", host="images.test")) == BODY
 
 
-def test_redirects_are_refused_by_default(make: Make, shop: Store) -> None:
-    assert reason(make(), shop.url("/to/~ok"), Refused) == "reference_redirect"
-    assert shop.paths() == ["/to/~ok"]
-
-
-def test_an_allowed_redirect_is_followed(make: Make, shop: Store) -> None:
-    assert get(make(max_redirects=1), shop.url("/to/~ok~b")) == BODY
-    assert shop.paths() == ["/to/~ok~b", "/ok/b"]
-
-
-@pytest.mark.parametrize(
-    ("target", "expected"),
-    [
-        ("http:~~evil.com~", "reference_host"),
-        ("http:~~user@127.0.0.1~", "reference_userinfo"),
-        ("file:~~~etc~passwd", "reference_redirect"),
-        ("gopher:~~127.0.0.1~", "reference_scheme"),
-        ("~to~~ok", "reference_redirect"),
-    ],
-)
-def test_a_redirect_passes_every_guard_again(make: Make, shop: Store, target: str, expected: str) -> None:
-    assert reason(make(max_redirects=1), shop.url(f"/to/{target}"), Refused) == expected
-
-
 @pytest.mark.parametrize(
     "path", ["/status/503?sig=hunter2", "/status/404?sig=hunter2", "/to/hunter2", "/silent?hunter2"]
 )

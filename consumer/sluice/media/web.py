@@ -21,7 +21,7 @@ Resolve = Callable[[str, int], list[str]]
 """Name and port to addresses; OSError when there are none."""
 
 _RESOLVERS = 8
-_PIECE = 64 * 1024
+_WIRE = 256 * 1024  # headers and framing; with twice the body far more than chunks of an honest size take
 _OK, _REQUEST_TIMEOUT, _TOO_EARLY, _TOO_MANY_REQUESTS, _SERVER_ERROR = 200, 408, 425, 429, 500
 _GONE, _FORBIDDEN, _REDIRECTS = {404, 410}, {401, 403}, {301, 302, 303, 307, 308}
 _HEADERS = [(b"Accept", b"image/*"), (b"Accept-Encoding", b"identity"), (b"User-Agent", b"sluice")]
@@ -51,7 +51,7 @@ class Web:
 
     def get(self, reference: guards.Web, max_bytes: int, deadline_s: float) -> bytes:
         """Fetch one image. Raises Refused, Unfetchable or Transient; ends by `deadline_s` on the clock."""
-        self._network.deadline(deadline_s)
+        self._network.allow(deadline_s, 2 * max_bytes + _WIRE)
         for _ in range(self._settings.max_redirects + 1):
             try:
                 answer = self._ask(reference, max_bytes)
@@ -111,9 +111,16 @@ class _Network(httpcore.NetworkBackend):
         self._sockets = httpcore.SyncBackend()
         self._thread = threading.local()
 
-    def deadline(self, deadline_s: float) -> None:
-        """Set when the calling thread must be done."""
+    def allow(self, deadline_s: float, max_bytes: int) -> None:
+        """Set when the calling thread must be done, and how much it may read until then."""
         self._thread.deadline_s = deadline_s
+        self._thread.bytes_left = max_bytes
+
+    def spend(self, size: int) -> None:
+        """Count what was read: preliminary answers and chunks of one byte have no end of their own."""
+        self._thread.bytes_left -= size
+        if self._thread.bytes_left < 0:
+            raise httpcore.RemoteProtocolError
 
     def left(self, timeout: float | None) -> float:
         """Return the shorter of a timeout and what is left of the thread's time; ReadTimeout when nothing is."""
@@ -150,7 +157,7 @@ class _Network(httpcore.NetworkBackend):
 
 
 class _Stream(httpcore.NetworkStream):
-    """A connection whose every step ends by the deadline: a server that drips bytes wins nothing."""
+    """A connection whose every step ends by the deadline: a server that drips bytes, or floods us, wins nothing."""
 
     def __init__(self, stream: httpcore.NetworkStream, network: _Network) -> None:
         self._stream = stream
@@ -160,6 +167,7 @@ class _Stream(httpcore.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         data = self._stream.read(max_bytes, self._network.left(timeout))
+        self._network.spend(len(data))
         self.heard = True
         return data
 
@@ -213,7 +221,8 @@ def _check_status(status: int) -> None:
 
 
 def _body(response: httpcore.Response, max_bytes: int) -> bytes:
-    if _header(response, b"content-encoding").lower() not in (b"", b"identity"):
+    encodings = {value.lower() for key, value in response.headers if key.lower() == b"content-encoding"}
+    if encodings - {b"", b"identity"}:
         raise Unfetchable("bad_encoding", "an encoded body that was not asked for")
     length = _header(response, b"content-length")
     if length.isdigit() and int(length) > max_bytes:
