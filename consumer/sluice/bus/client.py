@@ -41,7 +41,7 @@ _GUARDS_EXACTLY_ONCE = frozenset({
     "partition.assignment.strategy", "group.remote.assignor", "group.instance.id", "enable.partition.eof",
     "enable.idempotence", "acks", "request.required.acks", "delivery.timeout.ms", "message.timeout.ms", "retries",
     "message.send.max.retries", "max.in.flight", "max.in.flight.requests.per.connection", "queue.buffering.max.ms",
-    "linger.ms", "plugin.library.paths", "log_level", "log.connection.close",
+    "linger.ms", "plugin.library.paths",
 })  # fmt: skip
 
 
@@ -84,9 +84,10 @@ def producer_config(kafka: Kafka) -> Config:
         "message.max.bytes": MESSAGE_MAX_BYTES,
         "delivery.report.only.error": True,
         "topic.metadata.propagation.max.ms": 5000,  # a missing topic is named well within the transaction's time
-        "log_level": 6,  # down to lost connections, see `reports_to`
     }
-    return config | _passed_through("producer_options", kafka.producer_options)
+    options = _passed_through("producer_options", kafka.producer_options)
+    # Only debug lines tell of every lost connection: librdkafka keeps others back for 30 s, or takes them for idle.
+    return config | options | {"debug": ",".join(filter(None, ("broker", options.get("debug"))))}
 
 
 def plain_producer_config(kafka: Kafka) -> Config:
@@ -133,6 +134,9 @@ def reports_to(on_error: OnError) -> Config:
     return {"error_cb": on_error, "logger": _Lines(on_error)}
 
 
+_UNANSWERED = frozenset({("FAIL", logging.DEBUG), ("REQTMOUT", logging.WARNING)})  # a connection or a request is lost
+
+
 class _Lines:
     """librdkafka's log, as the `logger` of confluent-kafka; a line is served like a callback, by poll."""
 
@@ -140,8 +144,8 @@ class _Lines:
         self._on_error = on_error
 
     def log(self, level: int, form: str, facility: str, *rest: str) -> None:
-        """Report a connection that is lost; what is no alarm is for those who debug."""
-        if facility == "FAIL" and level < logging.ERROR:  # worse ones come by callback
+        """Report what is lost; what is no alarm is for those who debug."""
+        if (facility, level) in _UNANSWERED:
             self._on_error(KafkaError(KafkaError._TRANSPORT, rest[-1]))  # noqa: SLF001  its public name
         else:
             _logger.log(level if level > logging.ERROR else logging.DEBUG, form, facility, *rest)

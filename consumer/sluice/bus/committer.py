@@ -87,9 +87,10 @@ class KafkaCommitter:
         good; the topic is named).
         """
         self._owner.check()
-        self._recycle_if_in_doubt()  # of the next error of a kind librdkafka may say nothing, for 30 s
         producer = self._producer or self._open(Deadline.after(self._timeout_s, self._clock))
         deadline = Deadline.after(self._timeout_s, self._clock)
+        _hear(producer)
+        self._doubts.clear()  # between transactions nothing of ours is under way: what is lost there leaves no doubt
         self._undelivered.clear()
         ending = False
         try:
@@ -120,8 +121,6 @@ class KafkaCommitter:
             producer.init_transactions(deadline.remaining_s)
         except KafkaException as exception:
             raise _not_opened(error_of(exception)) from None
-        _hear(producer)
-        self._doubts.clear()  # what went wrong before the first transaction is no doubt about one
         self._producer = producer
         return producer
 
@@ -134,7 +133,7 @@ class KafkaCommitter:
                 )
             except BufferError:  # librdkafka's queue is full; it empties while we serve callbacks
                 if deadline.over:
-                    raise KafkaException(KafkaError(KafkaError._QUEUE_FULL)) from None  # noqa: SLF001
+                    raise KafkaException(KafkaError(KafkaError._QUEUE_FULL, retriable=True)) from None  # noqa: SLF001
                 producer.poll(BREATH_S)
             except KafkaException as exception:
                 self._undelivered.append((message.topic, error_of(exception)))
@@ -171,6 +170,8 @@ class KafkaCommitter:
         _refuse_if_over(cause)
         if ending and cause.retriable():
             raise Fenced(f"the outcome of a transaction stays unknown: {cause.str()}")
+        if ending or cause.retriable():  # what was not answered may come late, and count in the next transaction
+            self._doubts.append("unanswered")
         try:
             self._end(producer, producer.abort_transaction)
         except KafkaException as exception:
@@ -204,7 +205,7 @@ def _flush(producer: Producer, undelivered: Sequence[object], deadline: Deadline
     """Wait for the deliveries before the commit is asked for: up to here an outage leaves no doubt."""
     while producer.flush(BREATH_S) and not undelivered:
         if deadline.over:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "deliveries are overdue"))  # noqa: SLF001
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "deliveries are overdue", retriable=True))  # noqa: SLF001
 
 
 def _hear(producer: Producer) -> None:
