@@ -157,10 +157,20 @@ def test_exif_orientation_is_applied(orientation: int, fmt: str) -> None:
     stored = upright.transpose(Image.Transpose(inverse[orientation])) if orientation > 1 else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
-    view = only(encode(stored, fmt, exif=exif.tobytes()))
+    ((view, *more),) = views(encode(stored, fmt, exif=exif.tobytes()))
+    assert len(more) == (fmt == "WEBP" and orientation > 1)
     assert view.shape == (32, 48, 3)
     assert view[4, 4, 0] > 200
     assert max(view[4, 40, 0], view[28, 4, 0], view[28, 40, 0]) < 60
+
+
+def test_a_turned_webp_is_judged_as_stored_as_well() -> None:
+    """Chromium shows it so."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    ((upright, stored),) = views(encode(scene(32, 48), "WEBP", lossless=True, exif=exif.tobytes()))
+    assert np.array_equal(stored, scene(32, 48))
+    assert np.array_equal(upright, np.rot90(stored, -1))
 
 
 def test_orientation_in_xmp_is_ignored_as_browsers_ignore_it() -> None:
@@ -234,9 +244,49 @@ def test_the_usual_gamma_no_gamma_and_an_overruled_one_give_one_view(extra: byte
     assert len(views(with_chunk(encode(solid()), extra))[0]) == 1
 
 
-def test_a_foreign_colour_space_by_cicp_is_refused() -> None:
-    assert reason(with_chunk(encode(solid()), chunk(b"cICP", bytes([9, 16, 0, 1])))) == "bad_colour_profile"
+@pytest.mark.parametrize("code", [(9, 16, 0, 1), (1, 1, 0, 1), (1, 6, 0, 1), (1, 13, 0, 0), (1, 13)])
+def test_a_foreign_colour_space_by_cicp_is_refused(code: tuple[int, ...]) -> None:
+    assert reason(with_chunk(encode(solid()), chunk(b"cICP", bytes(code)))) == "bad_colour_profile"
+
+
+def test_srgb_by_cicp_is_read() -> None:
     assert views(with_chunk(encode(solid()), chunk(b"cICP", bytes([1, 13, 0, 1]))))
+
+
+SRGB_CHROMATICITIES = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+
+
+def chromaticities(*values: int) -> bytes:
+    return chunk(b"cHRM", b"".join(value.to_bytes(4, "big") for value in values))
+
+
+def test_foreign_chromaticities_are_refused() -> None:
+    """Browsers convert by cHRM and Pillow does not: red and blue may be exchanged in the difference."""
+    swapped = SRGB_CHROMATICITIES[:2] + SRGB_CHROMATICITIES[:1:-1]
+    assert reason(with_chunk(encode(solid()), chromaticities(*swapped))) == "bad_colour_profile"
+    assert reason(with_chunk(encode(solid()), chunk(b"cHRM", bytes(20)))) in {"bad_colour_profile", "corrupt"}
+
+
+def test_the_chromaticities_of_srgb_are_read_and_others_when_overruled() -> None:
+    assert views(with_chunk(encode(solid()), chromaticities(*SRGB_CHROMATICITIES)))
+    assert views(with_chunk(encode(solid()), chunk(b"sRGB", b"\0") + chromaticities(*SRGB_CHROMATICITIES[::-1])))
+
+
+@pytest.mark.parametrize(
+    ("primaries", "transfer", "read"), [(1, 13, True), (2, 2, True), (9, 16, False), (1, 8, False)]
+)
+def test_an_avif_of_foreign_colours_is_refused(primaries: int, transfer: int, *, read: bool) -> None:
+    data = encode(solid(), "AVIF")
+    at = data.index(b"colrnclx") + 8
+    coded = data[:at] + bytes([0, primaries, 0, transfer]) + data[at + 4 :]
+    if read:
+        assert views(coded)
+    else:
+        assert reason(coded) == "bad_colour_profile"
+
+
+def test_an_avif_that_does_not_say_its_colours_is_refused() -> None:
+    assert reason(encode(solid(), "AVIF").replace(b"colrnclx", b"freenclx")) == "bad_colour_profile"
 
 
 def test_a_picture_says_what_was_decoded() -> None:

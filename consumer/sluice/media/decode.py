@@ -17,7 +17,7 @@ from PIL import AvifImagePlugin, ExifTags, Image, ImageFile, PngImagePlugin
 
 from sluice.core.domain import Pixels
 from sluice.core.errors import Unreadable
-from sluice.media import colour, gif, png
+from sluice.media import avif, colour, gif, png
 from sluice.media.limits import Limits
 from sluice.media.sniff import sniff
 
@@ -51,6 +51,9 @@ _PARSER_ERRORS = (
 )
 
 
+_Looks = tuple[Image.Image, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One frame and every way it may look, each (h, w, 3) uint8; `views[0]` is on white."""
@@ -68,9 +71,9 @@ def frames(data: bytes, limits: Limits) -> Iterator[Frame]:
     kind = sniff(data, limits.formats)
     structure = _structure(data, kind)
     images = _composed(data, limits) if kind == "GIF" else _opened(data, kind, structure, limits)
-    for image in images:
+    for looks in images:
         with _strict(limits):
-            frame = Frame(colour.views(image, structure))
+            frame = Frame(tuple(view for image in looks for view in colour.views(image, structure)))
         yield frame
 
 
@@ -96,16 +99,18 @@ def _strict(limits: Limits) -> Iterator[None]:
 
 
 def _structure(data: bytes, kind: str) -> png.Png | None:
+    if kind == "AVIF":
+        avif.check_colours(data)
     if kind != "PNG":
         return None
     structure = png.parse(data)
     if structure.foreign_colours:
-        raise Unreadable("bad_colour_profile", "a cICP chunk that is not sRGB")
+        raise Unreadable("bad_colour_profile", "a cICP or cHRM chunk that is not sRGB")
     return structure
 
 
-def _opened(data: bytes, kind: str, structure: png.Png | None, limits: Limits) -> Iterator[Image.Image]:
-    """Yield every frame upright, as Pillow composes them."""
+def _opened(data: bytes, kind: str, structure: png.Png | None, limits: Limits) -> Iterator[_Looks]:
+    """Yield every frame upright, as Pillow composes them, and as stored where readers disagree on that."""
     with _strict(limits):
         image = _verified(data, kind, limits)
         count = getattr(image, "n_frames", 1)
@@ -121,11 +126,11 @@ def _opened(data: bytes, kind: str, structure: png.Png | None, limits: Limits) -
             image.load()
             if structure is not None and index == 0:
                 _complete(image, structure)
-            upright = _upright(image)
-        yield upright
+            looks = _turned(image)
+        yield looks
 
 
-def _composed(data: bytes, limits: Limits) -> Iterator[Image.Image]:
+def _composed(data: bytes, limits: Limits) -> Iterator[_Looks]:
     """Yield every frame of a GIF, composed as a browser does: what nothing covers stays transparent."""
     whole = gif.parse(data, limits.max_frames)
     _affordable((whole.width, whole.height), len(whole.frames), limits)
@@ -139,7 +144,7 @@ def _composed(data: bytes, limits: Limits) -> Iterator[Image.Image]:
             if int(np.asarray(image).max()) >= part.colours:
                 raise Unreadable("corrupt", "a colour beyond the table")
             drawn.alpha_composite(image.convert("RGBA"), (part.left, part.top))
-        yield drawn
+        yield (drawn,)
         if part.disposal is not gif.Disposal.RESTORE:
             canvas = drawn
         if part.disposal is gif.Disposal.CLEAR:
@@ -190,16 +195,19 @@ def _last_rows(image: Image.Image) -> range:
     return range(max(0, image.height - 2), image.height)
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation as browsers do; the one in XMP, which Pillow honours and they do not, is left."""
+def _turned(image: Image.Image) -> _Looks:
+    """Apply the EXIF orientation as browsers do; the one in XMP, which Pillow honours and they do not, is left.
+
+    In a WebP Chromium ignores it and others do not, so that one is judged both ways.
+    """
     raw = image.info.get("exif")
     if not raw:
-        return image
+        return (image,)
     tags = Image.Exif()
     tags.load(raw)
     turn = _TURN.get(tags.get(ExifTags.Base.Orientation, 1))
     if turn is None:
-        return image
-    turned = image.transpose(turn)
-    turned.format = image.format
-    return turned
+        return (image,)
+    upright = image.transpose(turn)
+    upright.format = image.format
+    return (upright, image) if image.format == "WEBP" else (upright,)

@@ -19,7 +19,7 @@ OVERLAP = 56  # a quarter: what one tile cuts in two, its neighbour shows whole 
 
 PREPROCESS: dict[str, object] = {
     "version": 1,
-    "colour": "sRGB by profile; EXIF upright; 16 to 8 bits by 257; gAMA off sRGB both ways",
+    "colour": "sRGB by profile; EXIF upright, WebP as stored too; 16 to 8 bits by 257; gAMA off sRGB both ways",
     "transparency": "on white, on black",
     "frames": "all",
     "resize": "shortest edge, long side rounded down, bicubic, antialiased, uint8",

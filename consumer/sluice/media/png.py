@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sluice.core.errors import Unreadable
@@ -10,7 +10,11 @@ from sluice.core.errors import Unreadable
 _MAX_CHUNKS = 16_384  # 16 MiB in the usual 8 KiB pieces are 2,048; each costs a turn of two Python loops
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-_SRGB_LIKE = {(1, 1), (1, 6), (1, 13)}  # cICP (primaries, transfer): BT.709 primaries with an SDR curve
+_SRGB_CICP = bytes([1, 13, 0, 1])  # BT.709 primaries, the curve of sRGB, RGB, full range
+_SRGB_CHROMATICITIES = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)  # white, red, green, blue; x and y
+_CHROMATICITIES = struct.Struct(">8I")
+_CHROMATICITY_SLACK = 1000  # a hundredth: writers round
+_COLOUR_CHUNKS = (b"cICP", b"cHRM", b"sRGB", b"iCCP")
 _PIECE = 1 << 20
 
 
@@ -30,13 +34,21 @@ class Png:
     bits: int
     colour_type: int
     interlaced: bool
-    cicp: tuple[int, int] | None
+    colours: Mapping[bytes, bytes]
     layers: tuple[Layer, ...]
 
     @property
     def foreign_colours(self) -> bool:
-        """Whether a cICP chunk asks for a colour space that is not sRGB or close to it."""
-        return self.cicp is not None and self.cicp not in _SRGB_LIKE
+        """Whether numbers ask for a colour space that is not sRGB; a profile overrules all but cICP (PNG 4.3)."""
+        if (code := self.colours.get(b"cICP")) is not None:
+            return code != _SRGB_CICP
+        meant = self.colours.get(b"cHRM")
+        if meant is None or b"sRGB" in self.colours or b"iCCP" in self.colours:
+            return False
+        if len(meant) != _CHROMATICITIES.size:
+            return True
+        pairs = zip(_CHROMATICITIES.unpack(meant), _SRGB_CHROMATICITIES, strict=True)
+        return any(abs(value - usual) > _CHROMATICITY_SLACK for value, usual in pairs)
 
     def short(self) -> bool:
         """Whether some layer's stream holds fewer bytes than its size needs; Pillow fills the rest with black."""
@@ -58,7 +70,7 @@ def parse(data: bytes) -> Png:
     """Walk the chunks of a PNG without decoding it; Unreadable when they do not add up."""
     layers: list[Layer] = []
     header: tuple[int, ...] | None = None
-    cicp: tuple[int, int] | None = None
+    colours: dict[bytes, bytes] = {}
     chunks = list(_chunks(data))
     for kind, start, length in chunks:
         body = data[start : start + length]
@@ -67,14 +79,14 @@ def parse(data: bytes) -> Png:
             layers.append(Layer(header[0], header[1]))
         elif kind == b"tRNS" and header:
             _check_key(body, bits=header[2], colour_type=header[3])
-        elif kind == b"cICP" and length >= 2:  # noqa: PLR2004 - primaries and transfer
-            cicp = (body[0], body[1])
+        elif kind in _COLOUR_CHUNKS:
+            colours.setdefault(kind, body)
         elif layers:
             _lay(layers, kind, body)
     if header is None:
         raise Unreadable("corrupt", "a PNG without a header")
     _check_frames(data, chunks)
-    return Png(header[2], header[3], header[6] == 1, cicp, tuple(layers))
+    return Png(header[2], header[3], header[6] == 1, colours, tuple(layers))
 
 
 def _lay(layers: list[Layer], kind: bytes, body: bytes) -> None:
