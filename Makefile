@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 # URL of PyTorch's CPU wheel index (its install page names it): on Linux without a GPU it saves gigabytes of CUDA.
 TORCH_INDEX ?=
 DEMO_ARGS ?=
+FUZZ_SECONDS ?= 60
 # One worker per core; tests that share a broker stay on one worker.
 TEST_ARGS ?= --numprocesses auto --dist loadgroup
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL = $(PIP) install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 PACKAGES := pyproject.toml schemas/pyproject.toml constraints.txt
 
-.PHONY: help demo test check bench format clean
+.PHONY: help demo test check bench fuzz format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -34,6 +35,10 @@ check: $(VENV)/.dev ## Lint, types, layers, schema compatibility, docs in step
 
 bench: $(VENV)/.dev ## Measure what is claimed to be fast (tests/bench/README.md)
 	$(BIN)/python -m tests.bench codec
+
+fuzz: $(VENV)/.dev ## Fuzz every parser with coverage, FUZZ_SECONDS each (Linux on x86-64)
+	$(INSTALL) --editable ./schemas --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 format: $(VENV)/.dev ## Format the code and mend what ruff can
 	$(BIN)/ruff check --fix .

@@ -15,7 +15,7 @@ from itertools import product
 from typing import Any
 
 from sluice.core.errors import SluiceError
-from sluice.media import fetch, web
+from sluice.media import fetch, guards, web
 from sluice.settings import Fetch, Media
 from sluice_schemas import Image
 from tests.support.references import ALLOWED, FORBIDDEN, PUBLIC, REFUSED
@@ -109,9 +109,9 @@ def redirected(ears: Ears) -> None:
 
 def main(mode: str) -> None:
     """Run all of it and print what was heard."""
-    fetch._BACKOFF_S = 1e6  # type: ignore[misc]  # one try each
+    fetch._BACKOFF_S = 1e6  # one try each
     if mode == "unguarded":
-        web.guards.check_addresses = lambda addresses, **_: list(addresses)
+        guards.check_addresses = lambda addresses, **_: list(addresses)
     ears = Ears()
     ask([*ALL, *(f"{scheme}://{place}/" for scheme, place in product(("http", "https"), hosts_of(ALL)))], unhelpful)
     named, ears.heard = ears.heard, []
