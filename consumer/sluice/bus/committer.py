@@ -10,6 +10,8 @@ librdkafka sends an EndTxn again by itself, within milliseconds, after a connect
 
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from threading import Thread
 from typing import Any, NoReturn
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
@@ -30,6 +32,8 @@ OPEN_TRY_S = 5.0
 _logger = logging.getLogger(__name__)
 
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})  # noqa: SLF001
+# After these librdkafka takes a new epoch for a confirmed abort.
+_STRANGER = frozenset({KafkaError.UNKNOWN_PRODUCER_ID, KafkaError.INVALID_PRODUCER_ID_MAPPING})
 # Ours, and what produce() says in a transaction that has already failed, without a word of an abort.
 _PASSING = frozenset({KafkaError._STATE, KafkaError._QUEUE_FULL, KafkaError._TIMED_OUT})  # noqa: SLF001
 _REFUSED_FOR_GOOD = {
@@ -98,10 +102,9 @@ class KafkaCommitter:
             for message in messages:
                 self._produce(producer, message, deadline)
             if offsets:
-                positions = [TopicPartition(place.topic, place.index, offset) for place, offset in offsets.items()]
-                self._persist(producer, lambda: producer.send_offsets_to_transaction(positions, group), deadline)
+                self._persist(producer, lambda: _send_offsets(producer, offsets, group, deadline), deadline)
             _flush(producer, self._undelivered, deadline)
-            ending = True
+            ending = not self._undelivered  # otherwise librdkafka does not ask for a commit
             self._end(producer, producer.commit_transaction)
         except KafkaException as exception:
             self._abort(producer, error_of(exception), ending=ending)
@@ -168,7 +171,7 @@ class KafkaCommitter:
         that it did not: the coordinator refuses to abort what is committed.
         """
         _refuse_if_over(cause)
-        if ending and cause.retriable():
+        if ending and (cause.retriable() or cause.code() in _STRANGER):
             raise Fenced(f"the outcome of a transaction stays unknown: {cause.str()}")
         if ending or cause.retriable():  # what was not answered may come late, and count in the next transaction
             self._doubts.append("unanswered")
@@ -201,6 +204,29 @@ class KafkaCommitter:
             self._undelivered.append((message.topic() or "", error))
 
 
+def _send_offsets(producer: Producer, offsets: Offsets, group: GroupMetadata, deadline: Deadline) -> None:
+    """Send them in a thread that is left behind at the deadline, for librdkafka keeps none (librdkafka#5456).
+
+    It waits for ever when the group's coordinator is refused some times in a row. While it does, this producer can do
+    nothing else, not even abort; so it is in doubt, and its successor fences whatever comes of it.
+    """
+    positions = [TopicPartition(place.topic, place.index, offset) for place, offset in offsets.items()]
+    sent: Future[None] = Future()
+
+    def send() -> None:
+        try:
+            producer.send_offsets_to_transaction(positions, group)
+            sent.set_result(None)
+        except KafkaException as exception:
+            sent.set_exception(exception)
+
+    Thread(target=send, name="offsets", daemon=True).start()
+    try:
+        sent.result(deadline.remaining_s)
+    except TimeoutError:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "offsets are overdue", retriable=True)) from None  # noqa: SLF001
+
+
 def _flush(producer: Producer, undelivered: Sequence[object], deadline: Deadline) -> None:
     """Wait for the deliveries before the commit is asked for: up to here an outage leaves no doubt."""
     while producer.flush(BREATH_S) and not undelivered:
@@ -213,7 +239,9 @@ def _hear(producer: Producer) -> None:
     try:
         producer.poll(0)
     except KafkaException as exception:
-        raise Fenced(f"kafka: {error_of(exception).str()}") from None
+        error = error_of(exception)
+        _refuse_if_over(error)
+        raise Fenced(f"kafka: {error.str()}") from None
 
 
 def _refuse_if_over(error: KafkaError) -> None:
@@ -237,7 +265,7 @@ def _not_opened(error: KafkaError) -> TransactionAborted | Fatal:
 
 def _next_step(cause: KafkaError, undelivered: Sequence[tuple[str, KafkaError]]) -> TransactionAborted | Fatal:
     """Return what an aborted transaction means: try again, or leave because trying again cannot help."""
-    for topic, error in undelivered[:1]:
+    for topic, error in undelivered:  # the others were thrown away for it
         if error.code() in _DENIED:
             return Denied(f"topic {topic}: {error.str()}; {_GRANT}")
         if error.code() in _REFUSED_FOR_GOOD:
