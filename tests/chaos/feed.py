@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import sha256
 from io import BytesIO
 from threading import Event
@@ -14,8 +15,9 @@ from PIL import Image as Pillow
 
 from sluice_schemas import ImageGenerated
 from sluice_schemas.wire import decode, encode
+from sluice_sim.options import Options
 from sluice_sim.sender import Delivery, send
-from sluice_sim.stream import Emission
+from sluice_sim.stream import Emission, Stream
 from sluice_sim.truth import Inbox, Sent
 from tests.chaos.stage import Stage
 
@@ -54,6 +56,10 @@ class Feed:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Send no more, and wait until what was sent is acknowledged."""
         self._stop.set()
         self._thread.shutdown()
 
@@ -67,6 +73,12 @@ class Feed:
             while not self._may_go(number) and not self._stop.wait(LOOK_EVERY_S):
                 pass
             yield emission
+
+
+@cache
+def deck(options: Options) -> tuple[Emission, ...]:
+    """Draw all events of these options ahead, so that sending costs a trial next to nothing."""
+    return tuple(small(Stream(options, now=now)))
 
 
 def now() -> datetime:

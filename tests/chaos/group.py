@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from sluice.bus.client import open_admin
@@ -19,10 +19,15 @@ BREATH_S = 0.1
 class Group:
     """Asks until the coordinator, which may be moving, has answered. Members are known by their client ids."""
 
-    def __init__(self, address: str, name: str, topic: str) -> None:
+    def __init__(self, address: str, name: str, topic: str, partitions: int) -> None:
         self._admin: AdminClient = open_admin({"bootstrap.servers": address, "log_level": 0}, lambda _: None)
+        # Not the admin client's way: asked while a coordinator is not there, librdkafka 2.16 may end the process.
+        reader = {"bootstrap.servers": address, "group.id": name, "enable.auto.commit": False, "log_level": 0}
+        self._stable = Consumer(reader | {"isolation.level": "read_committed"})
+        self._unstable = Consumer(reader | {"isolation.level": "read_uncommitted"})
         self._name = name
         self._topic = topic
+        self._partitions = partitions
 
     def owners(self) -> dict[int, str]:
         """Return who owns each partition; one that nobody owns is left out, and all are during a rebalance."""
@@ -33,20 +38,15 @@ class Group:
             for handle in member.assignment.topic_partitions
         }
 
-    def committed(self) -> dict[int, int]:
-        """Return the committed offset of each partition that has one, whatever a transaction may still change."""
-        return self.offsets_in(_patiently(lambda: self._asked(stable=False)))
+    def committed(self, *, stable: bool = False, within_s: float = ANSWER_WITHIN_S) -> dict[int, int]:
+        """Return the committed offset of each partition, 0 for none; raises KafkaException if it is not told in time.
 
-    def ask_stable(self) -> Future[Any]:
-        """Ask for the committed offsets that no transaction is about to change; `offsets_in` reads the answer."""
-        (future,) = self._asked(stable=True).values()
-        return future
-
-    def offsets_in(self, answer: Any) -> dict[int, int]:
-        """Return the offset of each partition of the input that has one."""
-        handles: list[TopicPartition] = answer.topic_partitions
-        found = (handle for handle in handles if handle.topic == self._topic and not handle.error)
-        return {handle.partition: handle.offset for handle in found if handle.offset >= 0}
+        `stable` waits for transactions that are about to change it.
+        """
+        asking = self._stable if stable else self._unstable
+        handles = [TopicPartition(self._topic, index) for index in range(self._partitions)]
+        answer = asking.committed(handles, timeout=within_s)
+        return {handle.partition: max(0, handle.offset) for handle in answer if not handle.error}
 
     def coordinator(self) -> int:
         """Return the broker that keeps the group."""
@@ -60,13 +60,6 @@ class Group:
     def leader(self, partition: int) -> int:
         """Return the broker that leads a partition of the input."""
         return self._leaders(self._topic)[partition]
-
-    def _asked(self, *, stable: bool) -> Mapping[str, Future[Any]]:
-        wanted = [ConsumerGroupTopicPartitions(self._name)]
-        answers: Mapping[str, Future[Any]] = self._admin.list_consumer_group_offsets(
-            wanted, require_stable=stable, request_timeout=ASK_AGAIN_S
-        )
-        return answers
 
     def _described(self) -> Any:
         return _patiently(lambda: self._admin.describe_consumer_groups([self._name], request_timeout=ASK_AGAIN_S))

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable, Iterator, Mapping
+from math import inf
 from time import monotonic
 
 from tests.chaos.failpoints import POINTS, Order
@@ -66,7 +67,7 @@ def _kill(trial: Trial, worker: Worker) -> None:
 
 def _fail(trial: Trial, worker: Worker, point: str) -> bool:
     """Let a life die at a point, and tell whether it did. Partitions are revoked when somebody else leaves."""
-    life = len(worker.endings)
+    life, trial.budget = len(worker.endings), inf  # it may take several transactions more
     worker.obey(Order(point, trial.rng.randint(1, LATEST_PASSAGE), trial.rng.uniform(0, IN_COMMIT_S)))
     if point == "in_on_revoke":
         worker.obey(Order(point, trial.rng.randint(1, 2)))

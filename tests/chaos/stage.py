@@ -68,7 +68,7 @@ class Stage:
     @property
     def group(self) -> Group:
         """The group as its coordinator sees it; the members' client ids are the workers' names."""
-        return Group(self.address, self.kafka.group_id, self.topics.images)
+        return Group(self.address, self.kafka.group_id, self.topics.images, self.partitions)
 
     def transactional_id(self, worker: str) -> str:
         """Return the id that a worker's transactions go by."""
@@ -111,6 +111,7 @@ class Stage:
             "TOPICS__VERDICTS": names.verdicts,
             "TOPICS__QUALITY": names.quality,
             "TOPICS__DEAD_LETTERS": names.dead_letters,
+            "BATCHING__MAX_AGE_S": "0.1",
             "MODELS__BUNDLE": self.bundle,
             "MODELS__DEVICE": "cpu",
             "MODELS__TORCH_THREADS": "1",

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+from itertools import cycle, islice
 from math import inf
 from random import Random
 from time import monotonic
@@ -12,9 +14,8 @@ from time import monotonic
 from sluice_sim.observer import Observer
 from sluice_sim.options import Options, Shares
 from sluice_sim.report import Report
-from sluice_sim.stream import Stream
 from sluice_sim.truth import Inbox, Sent
-from tests.chaos.feed import Feed, now, small
+from tests.chaos.feed import Feed, deck
 from tests.chaos.outcome import Fault, Finding
 from tests.chaos.stage import Stage
 from tests.chaos.watch import Watch
@@ -23,6 +24,8 @@ from tests.chaos.worker import Worker
 POLL_S = 0.05
 SETTLE_S = 2.0  # after the last answer, how long to look for one too many
 SAY_EVERY_S = 10.0
+WATCH_WITHIN_S = 10.0  # the coordinator may be moving
+DECK = 2000  # events drawn for a trial; what counts is the place of a record in the log
 OUTPUTS = 2  # of every event: a verdict, and a quality event or a dead letter
 MOST_ENDINGS = 25  # of workers that leave by themselves
 
@@ -36,14 +39,14 @@ class Size:
     workers: int = 1
     seed: int = 1
     backlog: int = 400
-    pictures: int = 40
+    pictures: int = 12
     patience_s: float = 120.0
 
     @property
     def options(self) -> Options:
-        """What the simulator sends: hostile inputs among sound ones, everything inline."""
+        """What the simulator draws: hostile inputs among sound ones, everything inline. Beyond the deck it repeats."""
         shares = Shares(by_file=0, by_http=0)
-        return Options(seed=self.seed, events=self.events, pictures=self.pictures, shares=shares)
+        return Options(seed=self.seed, events=min(self.events, DECK), pictures=self.pictures, shares=shares)
 
 
 class GaveUp(AssertionError):
@@ -80,10 +83,11 @@ class Trial:
             self.hire()
         self.answered = 0
         self.budget = inf  # of events; what a fault takes long to get over shall not use up those of the next
-        stream = small(Stream(size.options, now=now))
-        self.feed = stack.enter_context(Feed(stage, stream, may_go=self._may_go))
+        events = islice(cycle(deck(size.options)), size.events)
+        self.feed = stack.enter_context(Feed(stage, events, may_go=self._may_go))
         self.observer = stack.enter_context(Observer(stage.broker, self.feed.inbox, topics=stage.topics))
-        self.watch = Watch(self.group, lambda: self.observer.furthest)
+        stable = partial(stage.group.committed, stable=True, within_s=WATCH_WITHIN_S)
+        self.watch = stack.enter_context(Watch(stable, lambda: self.observer.furthest))
         self._outputs = 0
         self._busy_at = self._said_at = self._started_at = monotonic()
 
@@ -110,7 +114,6 @@ class Trial:
         seen = self.observer.poll(POLL_S)
         self._outputs += seen
         self.answered = self._outputs // OUTPUTS
-        self.watch.turn()
         self._follow()
         if seen:
             self._busy_at = monotonic()
@@ -172,7 +175,8 @@ class Trial:
     def _say(self) -> None:
         if monotonic() - self._said_at >= SAY_EVERY_S:
             self._said_at = monotonic()
-            sys.stderr.write(f"{self.elapsed_s:5.0f} s  {self.answered} answered, {len(self.faults)} faults\n")
+            standing = f"{self.answered} answered, {self.unanswered} wait, {len(self.faults)} faults"
+            sys.stderr.write(f"{self.elapsed_s:5.0f} s  {standing}\n")
 
 
 Plan = Callable[[Trial], None]
@@ -188,6 +192,7 @@ def hold(stage: Stage, size: Size, name: str, plan: Plan) -> Finding:
             trial.until(lambda: trial.settled and all(worker.ready for worker in trial.workers))
         except GaveUp as error:
             sys.stderr.write(f"{error}\n")
+        trial.feed.close()
         endings = trial.drain()
         read_on(trial.observer)
         return Finding(

@@ -1,54 +1,56 @@
 """A watch over the group's committed offsets while everything runs."""
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from time import monotonic
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from types import TracebackType
+from typing import Self
 
 from confluent_kafka import KafkaException
 
-from tests.chaos.group import Group
-
 EVERY_S = 0.1
-NOTHING: Mapping[int, int] = {}
 
 
 class Watch:
-    """Asks for the offsets again and again and compares; an outage of the brokers leaves a gap and nothing else.
+    """Asks for the offsets again and again, in a thread of its own, and compares; leaving the block ends it.
 
     `back` counts offsets below an earlier one. `behind` counts partitions in which an output could be read before the
     offset of its record was committed: it asks for stable offsets, which the brokers hold back while a transaction
-    that changes them is under way, so one asked for after its output was read must be there.
+    that changes them is under way, so one asked for after its output was read must be there. An outage of the brokers
+    leaves a gap between `samples`, nothing else.
     """
 
-    def __init__(self, group: Group, answered: Callable[[], Mapping[int, int]]) -> None:
-        self._group = group
+    def __init__(self, committed: Callable[[], Mapping[int, int]], answered: Callable[[], Mapping[int, int]]) -> None:
+        self._committed = committed
         self._answered = answered
-        self._asked: Future[Any] | None = None
-        self._seen: Mapping[int, int] = NOTHING
         self._last: dict[int, int] = {}
-        self._next_s = 0.0
         self.samples = self.back = self.behind = 0
+        self._over = Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="watch")
+        self._watching = self._thread.submit(self._watch)
 
-    def turn(self) -> None:
-        """Take an answer in, or ask when it is time; never waits."""
-        if self._asked and self._asked.done():
-            self._take(self._asked)
-            self._asked = None
-        elif not self._asked and monotonic() >= self._next_s:
-            self._next_s = monotonic() + EVERY_S
-            self._seen = dict(self._answered())
-            self._asked = self._group.ask_stable()
-
-    def compare(self, committed: Mapping[int, int]) -> None:
-        """Compare offsets with those before, and with what had been answered when they were asked for."""
-        self.samples += 1
-        self.back += sum(offset < self._last.get(index, 0) for index, offset in committed.items())
-        self.behind += sum(offset <= self._seen.get(index, -1) for index, offset in committed.items())
-        self._last |= committed
-
-    def _take(self, answer: Future[Any]) -> None:
+    def look(self) -> None:
+        """Ask once and compare with what went before."""
+        answered = dict(self._answered())
         try:
-            self.compare(self._group.offsets_in(answer.result()))
+            committed = self._committed()
         except KafkaException:
             return
+        self.samples += 1
+        self.back += sum(offset < self._last.get(index, 0) for index, offset in committed.items())
+        self.behind += sum(offset <= answered.get(index, -1) for index, offset in committed.items())
+        self._last |= committed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.shutdown()
+        self._watching.result()
+
+    def _watch(self) -> None:
+        while not self._over.wait(EVERY_S):
+            self.look()
