@@ -83,6 +83,8 @@ def _be(name: str, arguments: list[str]) -> None:
     target = TARGETS[name]
     for index, seed in enumerate(target.seeds()):
         (Path(arguments[0]) / f"seed-{index}").write_bytes(seed)
+        target.run(seed)
+    codec._Code.function = compiled  # type: ignore[method-assign]  # counters are never given back
     atheris.Setup([name, *arguments, f"-max_len={target.max_bytes}"], target.run)
     atheris.Fuzz()
 

@@ -16,12 +16,14 @@ BODY = b"the picture"
 class Store:
     """A running server: where it is, and what it was asked, as (path, headers).
 
-    `trouble` may answer a path with a status instead of what the path asks for; 0 means no trouble.
+    `trouble` may answer a path with a status instead of what the path asks for; 0 means no trouble. `moved_to` is where
+    /elsewhere sends people.
     """
 
     port: int = 0
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
+    moved_to: str = ""
     trouble: Callable[[str], int] = field(default=lambda _: 0)
 
     def url(self, path: str, host: str = "127.0.0.1", scheme: str = "http") -> str:
@@ -111,6 +113,9 @@ class _Answer(BaseHTTPRequestHandler):
 
     def _loop(self, _: str) -> None:
         self._send(302, {"Location": self.path, "Content-Length": "0"})
+
+    def _elsewhere(self, _: str) -> None:
+        self._send(307, {"Location": self.store.moved_to, "Content-Length": "0"})
 
     def _moved(self, rest: str) -> None:
         """Answer with a code, and with a place unless it is left out: /moved/307/~ok, /moved/307/."""

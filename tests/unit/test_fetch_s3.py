@@ -1,6 +1,7 @@
 """Objects by s3: references, from a server that speaks the protocol."""
 
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -80,10 +81,67 @@ def test_a_store_that_is_not_there_is_a_dependency() -> None:
     assert "hunter2" not in str(error.value)
 
 
-@pytest.mark.parametrize(("status", "kind"), [(403, Unfetchable), (404, Unfetchable), (500, DependencyDown)])
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(code, Unfetchable) for code in (401, 403, 404)]
+    + [(code, DependencyDown) for code in (301, 400, 409, 429, 500, 503)],
+)
 def test_answers_are_told_apart_by_their_status(status: int, kind: type[Exception]) -> None:
+    """A region that is not the bucket's is answered 301 or 400: a setting to mend, so every record waits."""
     with store() as made, fetcher(made.url("/status"), total_timeout_s=1.0) as asking, pytest.raises(kind):
         asking.submit(Image(uri=f"s3://pictures/{status}")).result(PATIENCE_S)
+
+
+@pytest.mark.parametrize("path", ["/drip/headers", "/drip/body", "/silent", "/lying/10", "/chunked/10", "/moved/302"])
+def test_an_endpoint_that_drips_lies_or_runs_in_circles_is_left_at_the_deadline(path: str) -> None:
+    began = time.monotonic()
+    with store() as made, fetcher(made.url(path), total_timeout_s=1.0) as asking, pytest.raises(DependencyDown):
+        asking.submit(Image(uri="s3://pictures/10")).result(PATIENCE_S)
+    assert time.monotonic() - began < 25  # the store goes on for thirty
+
+
+def test_a_huge_object_is_not_read() -> None:
+    """Its length is declared, the rest never comes, and nobody waits for it."""
+    with store() as made, fetcher(made.url("/lying/123456789012?"), total_timeout_s=600.0) as asking:
+        with pytest.raises(Unfetchable) as error:
+            asking.submit(Image(uri="s3://pictures/a")).result(PATIENCE_S)
+        assert error.value.reason == "too_large"
+
+
+def test_signed_headers_stay_with_the_endpoint() -> None:
+    with store() as made, store() as other:
+        made.moved_to = other.url("/ok")
+        with fetcher(made.url("/elsewhere?"), total_timeout_s=20.0) as asking:
+            assert asking.submit(Image(uri="s3://pictures/a")).result(PATIENCE_S) == BODY
+        assert "authorization" in made.asked[0][1]
+        assert not {"authorization", "x-amz-security-token"} & set(other.asked[0][1])
+
+
+def test_a_proxy_in_the_environment_is_not_used(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+        monkeypatch.setenv(name.lower(), "http://127.0.0.1:1")
+    for reachable in (endpoint, endpoint.replace("127.0.0.1", "localhost")):
+        with fetcher(reachable) as made:
+            assert made.submit(Image(uri="s3://pictures/ä?x#y")).result(PATIENCE_S) == BODY
+
+
+@pytest.mark.parametrize(
+    "key", ["%2e%2e/secrets/a", "..%2fsecrets/a", "a/%2e%2e/%2e%2e/secrets/a", "?secrets/a", "#/a"]
+)
+def test_no_key_leaves_its_bucket(shop: Fetcher, key: str) -> None:
+    with pytest.raises(Unfetchable) as error:
+        shop.submit(Image(uri=f"s3://pictures/{key}")).result(PATIENCE_S)
+    assert error.value.reason == "not_found"
+
+
+def test_an_object_that_only_fails_is_given_up_while_its_bucket_serves_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sluice.media.fetch._BACKOFF_S", 1e6)
+    with store() as made, fetcher(made.url("/ok"), object_patience_s=1e-6) as asking:
+        made.trouble = lambda path: 503 if path.endswith("broken") else 0
+        assert asking.submit(Image(uri="s3://pictures/fine")).result(PATIENCE_S) == BODY
+        errors = [asking.submit(Image(uri="s3://pictures/broken")).exception(PATIENCE_S) for _ in range(3)]
+    assert [type(error) for error in errors] == [DependencyDown, DependencyDown, Unfetchable]
 
 
 def test_without_buckets_nothing_is_asked_for(endpoint: str) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from obstore.store import S3Config, S3Store
 
 _STORES = 64
+_NOBODY = "http://127.0.0.1:9"
 
 ReadObject = Callable[[Stored, int, float], bytes]
 """Object, most bytes, seconds left -> its bytes; raises Unfetchable or Transient."""
@@ -71,6 +72,8 @@ def _store(settings: Fetch, bucket: str, timeout_s: int) -> "S3Store":
             "read_timeout": timedelta(seconds=settings.first_byte_timeout_s),
             "timeout": timedelta(seconds=timeout_s),
             "allow_http": settings.s3_endpoint.startswith("http://"),
+            "proxy_url": _NOBODY,  # one that is never used: only then does the client leave the environment's alone
+            "proxy_excludes": "*,0.0.0.0/0,::/0",
         },
         retry_config={"max_retries": 0},  # the fetcher retries, under its own deadline
     )
