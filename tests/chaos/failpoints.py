@@ -152,9 +152,10 @@ class MortalProducer(Producer):
 
 @dataclass(frozen=True, slots=True)
 class Mortal:
-    """Opens clients that ask this trap."""
+    """Opens clients that ask this trap; a `deaf` one keeps a producer's errors to itself."""
 
     at: Trap
+    deaf: bool = False
 
     def consumer(self, config: Config, on_error: OnError) -> Consumer:
         """Make a consumer with fail-points."""
@@ -162,4 +163,4 @@ class Mortal:
 
     def producer(self, config: Config, on_error: OnError) -> Producer:
         """Make a producer with fail-points."""
-        return MortalProducer(config | reports_to(on_error), self.at)
+        return MortalProducer(config | reports_to((lambda _: None) if self.deaf else on_error), self.at)

@@ -34,6 +34,7 @@ from sluice.settings.sources import load
 from sluice_schemas import Clip, Concept, ModelRef, Technical
 from tests.chaos.failpoints import Mortal, Order, Trap
 
+DEAF = "CHAOS_DEAF"
 JPEG_STARTS, JPEG_ENDS = b"\xff\xd8\xff", b"\xff\xd9"
 MODEL = ModelRef("safety", "digest", "1", hashlib.sha256(b"digest").hexdigest(), "float32")
 FIRES_AT = 253  # of 255: one picture in ten
@@ -53,15 +54,15 @@ def live(environment: Mapping[str, str], folder: Path, log: Path, line: Connecti
     trap = Trap(line.send)
     Thread(target=_obey, args=(line, trap), daemon=True).start()
     try:
-        app.run(load(None).settings, Stop(), opening(trap))
+        app.run(load(None).settings, Stop(), opening(trap, deaf=DEAF in environment))
     except Exception as error:  # noqa: BLE001  the edge of a process, as in `sluice.__main__`
         traceback.print_exception(error)
         sys.exit(tell(error))
 
 
-def opening(trap: Trap) -> app.Opening:
-    """Return how the ends of such a consumer are opened."""
-    mortal = Mortal(trap)
+def opening(trap: Trap, *, deaf: bool = False) -> app.Opening:
+    """Return how the ends of such a consumer are opened; a deaf one never hears of an error, and so never doubts."""
+    mortal = Mortal(trap, deaf=deaf)
 
     def decoders(_media: Media, *, observe: Observe, thumbnail_edge: int) -> nullcontext[Glance]:  # noqa: ARG001
         return nullcontext(Glance(trap))

@@ -17,7 +17,7 @@ import pytest
 from sluice.bus.committer import KafkaCommitter
 from sluice.core.deadline import Deadline
 from sluice.core.domain import GroupMetadata, Message
-from sluice.core.errors import TransactionAborted
+from sluice.core.errors import Fenced, TransactionAborted
 from tests.chaos.proxy import Proxy
 from tests.chaos.wire import Act, Api, Request, Rule, of
 from tests.support.brokers import KAFKA, Cluster
@@ -176,6 +176,25 @@ def commit_with_delayed_offsets(road: Road) -> None:
         road.commit([road.message(b"second")], 2)
         meddling.result()
     assert road.bus.published() == [b"first", b"second"]
+
+
+def test_what_is_produced_late_is_known_to_be_a_repetition(road: Road) -> None:
+    held = road.hold(of(Api.PRODUCE))
+    road.commit([road.message(b"first")], 1)
+    assert road.recycled == ["client_error"]
+    road.commit(road.overtaken(b"second", held), 2)
+    assert road.bus.published() == [b"first", b"second"]
+
+
+def test_who_asked_late_to_be_the_producer_fences_itself_and_loses_nothing(road: Road) -> None:
+    held = road.hold(of(Api.INIT_PRODUCER_ID))
+    road.committer = road.bus.producer("t")
+    with pytest.raises(Fenced):
+        road.commit(road.overtaken(b"first", held), 1)
+    road.committer = road.bus.producer("t")
+    road.commit([road.message(b"first")], 1)
+    assert road.bus.published() == [b"first"]
+    assert road.bus.committed() == 3
 
 
 def test_a_connection_that_was_lost_before_is_noticed_again(road: Road) -> None:

@@ -34,6 +34,7 @@ class Api(IntEnum):
     ADD_OFFSETS_TO_TXN = 25
     END_TXN = 26
     TXN_OFFSET_COMMIT = 28
+    CONSUMER_GROUP_HEARTBEAT = 68
 
 
 class Act(StrEnum):
@@ -70,7 +71,7 @@ class Request:
 
     @property
     def transactional_id(self) -> str:
-        """Whose transaction an EndTxn ends, in the versions that librdkafka speaks, 0 and 1."""
+        """Whose transaction it is about: what the bodies of such requests begin with, as librdkafka speaks them."""
         (length,) = struct.unpack_from(">h", self.body)
         return self.body[2 : 2 + length].decode()
 

@@ -19,7 +19,7 @@ from sluice.bus.client import open_admin
 from sluice.bus.embedded import await_broker, embedded_broker, start_leashed, stop_leashed
 from sluice.core.deadline import Deadline
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 180.0
 EMBEDDED = (pytest.mark.embedded,)
 KAFKA = (pytest.mark.kafka, pytest.mark.xdist_group("kafka"))  # one worker, one broker: it takes 350 MB
 CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qg"
