@@ -192,6 +192,16 @@ def test_an_error_between_transactions_is_no_doubt_about_the_next(bench: Bench) 
     assert bench.recycled == []
 
 
+def test_a_lost_connection_is_news_only_if_it_leaves_doubt(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.commit()
+    bench.script.plan("serve", lambda: bench.on_error(RETRIABLE))
+    bench.commit()
+    assert caplog.messages == []
+    bench.script.plan("commit", lambda: bench.on_error(RETRIABLE))
+    bench.commit()
+    assert caplog.messages == ["kafka: producer recycled (client_error): retriable"]
+
+
 def test_an_error_that_is_heard_only_after_the_commit_recycles_the_producer(bench: Bench) -> None:
     bench.script.plan("commit", lambda: bench.script.plan("serve", lambda: bench.on_error(DOWN)))
     bench.commit()

@@ -146,7 +146,7 @@ class _Lines:
     def log(self, level: int, form: str, facility: str, *rest: str) -> None:
         """Report what is lost; what is no alarm is for those who debug."""
         if (facility, level) in _UNANSWERED:
-            self._on_error(KafkaError(KafkaError._TRANSPORT, rest[-1]))  # noqa: SLF001  its public name
+            self._on_error(KafkaError(KafkaError._TRANSPORT, rest[-1], retriable=True))  # noqa: SLF001  its public name
         else:
             _logger.log(level if level > logging.ERROR else logging.DEBUG, form, facility, *rest)
 

@@ -63,7 +63,7 @@ class KafkaCommitter:
         self._clock = clock
         self._observe = observe
         self._producer: Producer | None = None
-        self._doubts: list[str] = []  # about the present transaction, the first one counts
+        self._doubts: list[tuple[str, str]] = []  # about the present transaction: kind, cause; the first one counts
         self._undelivered: list[tuple[str, KafkaError]] = []  # topic and error, likewise
 
     def open(self, connect_deadline_s: float) -> None:
@@ -150,7 +150,7 @@ class KafkaCommitter:
         deadline = Deadline.after(self._timeout_s, self._clock)
         self._persist(producer, lambda: step(deadline.remaining_s), deadline, doubt="retriable")
         if self._clock() - started > SLOW_S:
-            self._doubts.append("slow")
+            self._doubts.append(("slow", f"{self._clock() - started:.1f} s"))
 
     def _persist(
         self, producer: Producer, step: Callable[[], None], deadline: Deadline, *, doubt: str | None = None
@@ -161,7 +161,7 @@ class KafkaCommitter:
             except KafkaException as exception:
                 if not error_of(exception).retriable() or deadline.over:
                     raise
-                self._doubts += [doubt] if doubt else []
+                self._doubts += [(doubt, error_of(exception).str())] if doubt else []
             producer.poll(BREATH_S)
 
     def _abort(self, producer: Producer, cause: KafkaError, *, ending: bool) -> NoReturn:
@@ -174,7 +174,7 @@ class KafkaCommitter:
         if ending and (cause.retriable() or cause.code() in _STRANGER):
             raise Fenced(f"the outcome of a transaction stays unknown: {cause.str()}")
         if ending or cause.retriable():  # what was not answered may come late, and count in the next transaction
-            self._doubts.append("unanswered")
+            self._doubts.append(("unanswered", cause.str()))
         try:
             self._end(producer, producer.abort_transaction)
         except KafkaException as exception:
@@ -182,7 +182,7 @@ class KafkaCommitter:
             _refuse_if_over(error)
             if ending:
                 raise Fenced(f"the outcome of a transaction stays unknown: {error.str()}") from None
-            self._doubts.append("abort_failed")
+            self._doubts.append(("abort_failed", error.str()))
         self._recycle_if_in_doubt()
         raise _next_step(cause, self._undelivered)
 
@@ -190,14 +190,15 @@ class KafkaCommitter:
         """Let go of a producer in doubt; the next commit makes a new one, which fences this one's epoch."""
         if self._producer:
             _hear(self._producer)
-        for reason in self._doubts[:1]:
+        for reason, cause in self._doubts[:1]:
             self.close()
             self._observe("producer.recycled", 1, {"reason": reason})
-            _logger.warning("kafka: producer recycled (%s)", reason)
+            _logger.warning("kafka: producer recycled (%s): %s", reason, cause)
 
     def _on_error(self, error: KafkaError) -> None:
-        self._doubts.append("client_error")
-        _logger.warning("kafka: %s", error.str())
+        self._doubts.append(("client_error", error.str()))
+        if not error.retriable():  # what librdkafka mends by itself is news only within a transaction
+            _logger.warning("kafka: %s", error.str())
 
     def _on_delivery(self, error: KafkaError | None, message: KafkaMessage) -> None:
         if error:
