@@ -1,81 +1,81 @@
-"""`python -m tests.chaos --plan kills`: one trial against a real broker. Exit code 0 only if it was exact."""
+"""`python -m tests.chaos --plan quick`: trials against real brokers. Exit code 0 only if every one was exact.
+
+A programme (quick, long, release) is a sequence of plans; README.md says what each does and what is checked. A plan by
+itself takes its size from --faults, --events and so on.
+"""
 
 import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 
+from tests.chaos.outcome import Finding
 from tests.chaos.plans import PLANS
+from tests.chaos.programme import PROGRAMMES, SINGLE, Part, play, report
 from tests.chaos.stage import Stage
 from tests.chaos.trial import Size, hold
-from tests.support.brokers import Cluster, apache_cluster, embedded
+from tests.support.brokers import apache_cluster, embedded
 
 
 def main() -> int:
-    """Hold the trial that was asked for, say what it found, return the exit code."""
+    """Hold the trials that were asked for, say what they found, return the exit code."""
     asked = _parsed()
-    size = Size(asked.events, asked.faults, asked.workers, asked.seed, backlog=asked.backlog)
     folder = asked.folder or Path(mkdtemp(prefix="sluice-chaos-"))
-    home = folder / "broker"
-    home.mkdir(parents=True)
-    with _running(asked, home) as (address, cluster):
-        stage = Stage(
-            address,
-            folder,
-            lives=asked.consumer,
-            protocol=asked.protocol,
-            partitions=asked.partitions,
-            cluster=cluster,
-            evicts=bool(cluster),
-        ).set_up()
-        finding = hold(stage, size, asked.plan, PLANS[asked.plan])
-    sys.stdout.write(finding.as_text() + "\n")
-    if asked.json:
-        asked.json.write_text(json.dumps(finding.as_json() | {"broker": asked.broker}, indent=2) + "\n")
-    return 0 if finding.exact else 1
+    (folder / "broker").mkdir(parents=True)
+    found: list[Finding] = []
 
+    def say(finding: Finding) -> None:
+        found.append(finding)
+        sys.stdout.write(finding.as_text() + "\n")
+        sys.stdout.flush()
+        if asked.json:  # after each, so that a long run that breaks off leaves what it found
+            asked.json.write_text(json.dumps({"plan": asked.plan, "seed": asked.seed} | report(found), indent=2) + "\n")
 
-@contextmanager
-def _running(asked: argparse.Namespace, home: Path) -> Iterator[tuple[str, Cluster | None]]:
-    """Run the brokers that were asked for."""
-    if asked.broker == "embedded":
-        with embedded(home) as address:
-            yield address, None
+    if asked.brokers == "embedded":
+        say(_embedded(asked, folder))
     else:
-        with apache_cluster(home, asked.brokers) as cluster:
-            yield cluster.address, cluster
+        with apache_cluster(folder / "broker", int(asked.brokers)) as cluster:
+            for part in _parts(asked):
+                say(play(part, cluster, folder / part.name, seed=asked.seed, lives=asked.consumer))
+    return 0 if all(finding.exact for finding in found) else 1
+
+
+def _parts(asked: argparse.Namespace) -> Sequence[Part]:
+    if asked.plan in PROGRAMMES:
+        parts = PROGRAMMES[asked.plan]
+        return [part for part in parts if not asked.only or part.plan in asked.only.split(",")]
+    return [Part(asked.plan, asked.faults, asked.events, asked.protocol, asked.workers)]
+
+
+def _embedded(asked: argparse.Namespace, folder: Path) -> Finding:
+    """Hold a trial on the broker of the demo, which takes offsets of a generation that is over: one worker only."""
+    with embedded(folder / "broker") as address:
+        stage = Stage(address, folder, lives=asked.consumer, evicts=False).set_up()
+        return hold(stage, Size(asked.events, asked.faults, seed=asked.seed), asked.plan, PLANS[asked.plan])
 
 
 def _parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--plan", choices=PLANS, default="kills", help="what goes wrong")
-    parser.add_argument("--events", type=int, default=20_000)
-    parser.add_argument("--faults", "--kills", type=int, default=10)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--partitions", type=int, default=6)
-    parser.add_argument("--backlog", type=int, default=400, help="events that may wait for their answer")
-    parser.add_argument(
-        "--broker", choices=("embedded", "kafka"), default="embedded", help="kafka needs KAFKA_HOME, Java 17"
-    )
-    parser.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="nodes of kafka, 300 MB each")
-    parser.add_argument("--consumer", choices=("sluice", "fork"), default="fork", help="sluice is the real command")
-    parser.add_argument("--protocol", choices=("classic", "consumer"), default="classic", help="of the group")
+    parser.add_argument("--plan", choices=(*PROGRAMMES, *SINGLE), default="quick", help="what goes wrong")
+    parser.add_argument("--only", help="of a programme, the parts with these plans: kills,brokers")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="where the findings go")
-    parser.add_argument("--folder", type=Path, help="a new folder for the broker's data and the logs of every life")
+    parser.add_argument("--json", type=Path, help="where the report goes")
+    parser.add_argument("--folder", type=Path, help="a new folder for the brokers' data and the logs of every life")
+    single = parser.add_argument_group("one plan by itself")
+    single.add_argument("--events", type=int, default=4_000)
+    single.add_argument("--faults", type=int, default=10)
+    single.add_argument("--workers", type=int, default=3)
+    single.add_argument("--protocol", choices=("classic", "consumer"), default="classic", help="of the group")
+    single.add_argument("--consumer", choices=("fork", "sluice"), default="fork", help="sluice: the real command")
+    single.add_argument("--brokers", choices=("3", "1", "embedded"), default="3", help="of Apache Kafka, 300 MB each")
     asked = parser.parse_args()
-    if asked.broker == "kafka" and not os.environ.get("KAFKA_HOME"):
-        parser.error("--broker kafka needs KAFKA_HOME, the folder of an unpacked Apache Kafka")
-    if asked.broker == "embedded" and asked.workers > 1:
-        parser.error("--broker embedded takes offsets of a generation that is over, so it serves one worker only")
-    if asked.plan == "brokers" and asked.brokers == 1:
-        parser.error("--plan brokers kills one of --brokers 3")
-    if asked.plan == "zombies" and asked.workers == 1:
-        parser.error("--plan zombies needs --workers 2 or more: somebody must take over")
+    if asked.brokers != "embedded" and not os.environ.get("KAFKA_HOME"):
+        parser.error("this needs KAFKA_HOME, the folder of an unpacked Apache Kafka, and Java 17")
+    if asked.brokers == "embedded" and (asked.plan not in PLANS or asked.plan in {"zombies", "brokers", "scale"}):
+        parser.error("--brokers embedded serves one worker and one plan only")
     return asked
 
 

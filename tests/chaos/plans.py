@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable, Iterator, Mapping
+from itertools import cycle
 from math import inf
 from time import monotonic
 
@@ -15,6 +16,7 @@ FLOW = 50  # events that wait make a flow
 PHASE_S = 0.15  # an observer sees a commit when it is over; so a fault waits a moment, to meet every phase of a turn
 ASK_EVERY_S = 0.5
 ASLEEP_S = (0.0, 12.0)  # beyond being overtaken: some wake before their transaction times out, some after
+MOST_WORKERS = 6
 ROLES = ("transaction coordinator", "group coordinator", "leader")
 LATEST_PASSAGE = 5  # of a fail-point; some hits are to strike a fresh transaction, some one after others
 IN_COMMIT_S = 0.008  # a commit takes longer
@@ -55,9 +57,10 @@ def rolling(trial: Trial) -> None:
 
 
 def scale(trial: Trial) -> None:
-    """Two workers more, one after the other, then two fewer, and again."""
-    for number in _strikes(trial):
-        (_hire if number % 4 < 2 else _dismiss)(trial)
+    """Workers come one after the other until there are six, then leave likewise, and again."""
+    rounds = cycle([_hire] * (MOST_WORKERS - trial.size.workers) + [_dismiss] * (MOST_WORKERS - trial.size.workers))
+    for _, change in zip(_strikes(trial), rounds, strict=False):
+        change(trial)
 
 
 def _kill(trial: Trial, worker: Worker) -> None:

@@ -19,6 +19,9 @@ from sluice_sim import broker as sim
 from tests.chaos.group import Group
 from tests.support.brokers import Cluster
 
+Lives = Literal["sluice", "fork"]
+Protocol = Literal["classic", "consumer"]
+
 ANSWER_WITHIN_S = 30.0
 SESSION_TIMEOUTS_S = {"sluice": 6.0, "fork": 2.5}  # what a kill costs: a dead member holds its partitions for so long
 
@@ -37,9 +40,9 @@ class Stage:
 
     address: str
     folder: Path
-    lives: Literal["sluice", "fork"] = "sluice"
+    lives: Lives = "sluice"
     """What a worker runs: the command with real models, or a fork that only judges otherwise (`tests.chaos.life`)."""
-    protocol: Literal["classic", "consumer"] = "classic"
+    protocol: Protocol = "classic"
     bundle: str = "starter"
     partitions: int = 6
     given: Mapping[str, str] = field(default_factory=dict)

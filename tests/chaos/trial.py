@@ -38,7 +38,7 @@ class Size:
     faults: int
     workers: int = 1
     seed: int = 1
-    backlog: int = 400
+    backlog: int = 600
     pictures: int = 12
     patience_s: float = 120.0
 
