@@ -1,0 +1,93 @@
+"""No file, however it was made, harms the consumer or passes for what it is not."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.hostile.bench import Bench, bench
+from tests.hostile.browser import chromium, executable
+from tests.hostile.catalogue import FAMILIES, SEED, corpus, family
+from tests.hostile.comparison import Agreement, Comparison, comparisons, sample
+from tests.hostile.specimen import Fate, Specimen
+from tests.hostile.trial import Result, Trial, starter
+
+pytestmark = [pytest.mark.xdist_group("hostile"), pytest.mark.timeout(900)]
+
+PATIENCE_S = 30.0
+"""Wall time for one image here: on a crowded machine the two seconds of a consumer may pass without a turn."""
+COMPARED = 60
+
+
+@pytest.fixture(scope="module")
+def decoders() -> Iterator[Bench]:
+    with bench(timeout_s=PATIENCE_S) as patient:
+        yield patient
+
+
+@pytest.fixture(scope="module")
+def results(decoders: Bench) -> dict[str, list[Result]]:
+    """Every file that is not costly through the decoders, the decisive ones and some more to a verdict."""
+    found: dict[str, list[Result]] = {name: [] for name in FAMILIES}
+    with starter() as judge:
+        regular = (specimen for specimen in corpus() if not specimen.costly)
+        for result in Trial(decoders, judge, _decisive).results(regular):
+            found[result.name.partition("/")[0]].append(result)
+    return found
+
+
+@pytest.fixture(scope="module")
+def compared(decoders: Bench) -> list[Comparison]:
+    path = executable()
+    if path is None:
+        pytest.skip("no Chromium is installed: nothing to compare with")
+    with chromium(path) as browser:
+        return list(comparisons(sample(corpus(), COMPARED, SEED), decoders, browser))
+
+
+def _decisive(specimen: Specimen) -> bool:
+    hazardous = specimen.fate in {Fate.BLOCKED, Fate.NEVER_ALLOWED, Fate.REFUSED}
+    return hazardous or hash_of(specimen) % 16 == 0
+
+
+def hash_of(specimen: Specimen) -> int:
+    """Give a number that is the same in every process."""
+    return sum(specimen.name.encode())
+
+
+def test_there_are_more_than_four_thousand_files_of_every_kind(results: dict[str, list[Result]]) -> None:
+    assert sum(map(len, results.values())) > 4000
+    assert len(results["truncations"]) == 300
+    assert len(results["flips"]) == 3000
+    assert len(results["foreign"]) >= 40
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "lasting"])
+def test_every_file_meets_its_fate(results: dict[str, list[Result]], name: str) -> None:
+    assert results[name]
+    assert [(result.name, result.complaints) for result in results[name] if result.complaints] == []
+
+
+def test_no_decoder_died(results: dict[str, list[Result]], decoders: Bench) -> None:
+    assert results
+    assert not decoders.deaths
+    assert decoders.templates_survived
+
+
+def test_costly_files_are_stopped_in_time() -> None:
+    costly = [specimen for name in ("crowds", "lasting") for specimen in family(name) if specimen.costly]
+    with bench() as impatient, starter() as judge:
+        results = list(Trial(impatient, judge, lambda _: False).results(costly))
+        assert impatient.templates_survived
+    assert len(results) > 8
+    assert [(result.name, result.complaints) for result in results if result.complaints] == []
+
+
+def test_the_same_seed_makes_the_same_files() -> None:
+    for name in ("flips", "truncations", "depths", "polyglots"):
+        assert [s.data for s in family(name)] == [s.data for s in family(name)]
+    assert [s.data for s in family("flips")] != [s.data for s in family("flips", SEED + 1)]
+
+
+def test_what_a_browser_shows_is_what_was_judged(compared: list[Comparison]) -> None:
+    assert [seen for seen in compared if seen.agreement is Agreement.DIFFERENT] == []
+    assert sum(seen.agreement is Agreement.SAME for seen in compared) > COMPARED // 2
