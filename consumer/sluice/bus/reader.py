@@ -18,6 +18,8 @@ from sluice_schemas import DeadLetter
 Start = Literal["earliest", "latest"] | int
 TIMEOUT_S = 15.0
 POLL_S = 0.2
+# Who may write nowhere is refused the producer id that idempotence needs.
+_DENIED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 
 
 class Reader:
@@ -94,12 +96,15 @@ def requeue(producer: Producer, letter: DeadLetter, topic: str, deadline: Deadli
             topic, letter.value, letter.key, headers=headers, on_delivery=lambda error, _: refused.extend(_some(error))
         )
         left = producer.flush(deadline.remaining_s)
-    except KafkaException as exception:
-        refused.append(error_of(exception))
+    except (KafkaException, SystemError) as exception:  # the C extension raises the one, or the other caused by it
+        cause = exception if isinstance(exception, KafkaException) else exception.__cause__
+        if not isinstance(cause, KafkaException):
+            raise
+        refused.append(error_of(cause))
         left = 0
     if left:
         raise BrokerLost(f"no broker took the record of {letter.image_id} in time; it may be published or not")
-    if refused and refused[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+    if refused and refused[0].code() in _DENIED:
         raise Denied(f"the brokers deny Write on topic {topic}; grant it: sluice topics acls --role operator")
     if refused:
         raise Fatal(f"topic {topic} refuses the record of {letter.image_id}: {refused[0].str()}")

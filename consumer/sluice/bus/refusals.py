@@ -33,7 +33,7 @@ _CURES = {
 _VERIFICATION = {
     10: "its certificate has expired: renew it at the broker (kafka.ssl_ca_file cannot help)",
     **dict.fromkeys(
-        (18, 19, 20, 21), "its certificate is of an authority that we do not trust: set kafka.ssl_ca_file to its own"
+        (7, 18, 19, 20, 21), "its certificate is of an authority that we do not trust: set kafka.ssl_ca_file to its own"
     ),
     **dict.fromkeys((62, 64), "its certificate is not for this name: use one that it bears in kafka.bootstrap_servers"),
 }
