@@ -3,7 +3,7 @@
 A plug-in is an entry point in the group `sluice.models` that names a callable without arguments returning a `Model`.
 It is asked in the lane's thread, after the checker, and sees `Picture.thumbnail`: the whole first frame as uint8 RGB,
 (h, w, 3), longest edge at most what the largest `thumbnail_px` of all plug-ins asks for. What it raises makes the one
-image it was raised for indeterminate.
+image it was raised for indeterminate; for want of memory it is asked again with fewer.
 """
 
 from collections.abc import Callable, Sequence

@@ -102,7 +102,7 @@ class Scorer:
         if any(thumbnail is None for thumbnail in thumbnails):
             raise ValueError("a plug-in is configured, but pictures come without thumbnails")
         shown = [thumbnail for thumbnail in thumbnails if thumbnail is not None]
-        answers = [model.score(shown) for model in self.extras.plugins]
+        answers = [guarded(model.score, shown) for model in self.extras.plugins]
         return [tuple(score for each in of_one for score in each) for of_one in zip(*answers, strict=True)]
 
     def _judge(self, seen: _Seen, number: int, tiles: slice) -> Scores | Rejection:
