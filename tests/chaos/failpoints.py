@@ -45,11 +45,17 @@ class Order:
     delay_s: float = 0.0
 
 
+def end_at_once() -> None:
+    """End this process as `kill -9` does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Trap:
     """Asked at every point; the one it is set for ends the process. `last_words` takes the point's name just before."""
 
-    def __init__(self, last_words: Callable[[str], None]) -> None:
+    def __init__(self, last_words: Callable[[str], None], end: Callable[[], None] = end_at_once) -> None:
         self._last_words = last_words
+        self._end = end
         self._lock = Lock()
         self._order: Order | None = None
         self._passed = 0
@@ -92,7 +98,7 @@ class Trap:
 
     def _die(self, point: str) -> None:
         self._last_words(point)
-        os.kill(os.getpid(), signal.SIGKILL)
+        self._end()
 
 
 class MortalConsumer(Consumer):

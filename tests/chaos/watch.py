@@ -20,9 +20,16 @@ class Watch:
     leaves a gap between `samples`, nothing else.
     """
 
-    def __init__(self, committed: Callable[[], Mapping[int, int]], answered: Callable[[], Mapping[int, int]]) -> None:
+    def __init__(
+        self,
+        committed: Callable[[], Mapping[int, int]],
+        answered: Callable[[], Mapping[int, int]],
+        *,
+        every_s: float = EVERY_S,
+    ) -> None:
         self._committed = committed
         self._answered = answered
+        self._every_s = every_s
         self._last: dict[int, int] = {}
         self.samples = self.back = self.behind = 0
         self._over = Event()
@@ -47,10 +54,14 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Watch no more; raises what ended it before."""
         self._over.set()
         self._thread.shutdown()
         self._watching.result()
 
     def _watch(self) -> None:
-        while not self._over.wait(EVERY_S):
+        while not self._over.wait(self._every_s):
             self.look()
