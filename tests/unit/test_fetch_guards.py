@@ -1,5 +1,7 @@
 """Every way to write a reference that reaches what it must not."""
 
+import dataclasses
+
 import pytest
 
 from sluice.core.errors import Refused
@@ -38,6 +40,15 @@ def test_no_list_means_no_reference() -> None:
         with pytest.raises(Refused) as refusal:
             parse(uri, closed)
         assert refusal.value.reason == reason
+
+
+@pytest.mark.parametrize("scheme", ["https", "http", "s3", "file"])
+def test_a_scheme_that_is_not_in_the_list_is_refused(scheme: str) -> None:
+    rules = dataclasses.replace(RULES, schemes=tuple({"https", "http", "s3", "file"} - {scheme}))
+    place = {"s3": "pictures/a", "file": "/a"}.get(scheme, "img.example.com/a")
+    with pytest.raises(Refused) as refusal:
+        parse(f"{scheme}://{place}", rules)
+    assert refusal.value.reason == "reference_scheme"
 
 
 def test_a_lone_dot_in_the_list_allows_nothing() -> None:

@@ -195,7 +195,7 @@ def _host(text: str) -> str:
 def _rule(host: str, allowed: Sequence[str]) -> str:
     """Return the entry of the list that allows a host, the exact one if it is there."""
     rules = [entry.lower() for entry in allowed]
-    suffixes = (rule for rule in rules if rule.startswith(".") and len(rule) > 1)
+    suffixes = (rule for rule in rules if rule.startswith("."))
     rule = host if host in rules else next((suffix for suffix in suffixes if host.endswith(suffix)), None)
     if rule is None:
         raise Refused("reference_host", "not among SLUICE_FETCH__ALLOWED_HOSTS")

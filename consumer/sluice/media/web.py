@@ -140,7 +140,11 @@ class _Network(httpcore.NetworkBackend):
         """Resolve once, check every address, connect to the first that answers."""
         del local_address
         resolving = self._resolvers.submit(self._resolve, host, port)
-        addresses = guards.check_addresses(resolving.result(self.left(timeout)), allow_private=self._allow_private)
+        try:
+            found = resolving.result(self.left(timeout))
+        finally:
+            resolving.cancel()  # who has stopped waiting needs no answer; a slow resolver has enough to do
+        addresses = guards.check_addresses(found, allow_private=self._allow_private)
         for last, address in enumerate(addresses, start=1 - len(addresses)):
             try:
                 stream = self._sockets.connect_tcp(address, port, self.left(timeout), None, socket_options)
