@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from time import monotonic
 
-from tests.chaos.plans import LATEST, _at_work, _strikes
+from tests.chaos.plans import LATEST, at_work, strikes
 from tests.chaos.proxy import Proxy
 from tests.chaos.trial import Trial
 from tests.chaos.wire import Act, Api, Request, Rule
@@ -33,7 +33,7 @@ def endtxn(trial: Trial, proxy: Proxy) -> None:
 
     def go_on() -> bool:
         nonlocal left, over
-        for worker in _at_work(trial):
+        for worker in at_work(trial):
             if worker.name not in courses and left:
                 courses[worker.name] = _late(trial, proxy, worker)
                 left -= 1
@@ -50,7 +50,7 @@ def endtxn(trial: Trial, proxy: Proxy) -> None:
 def network(trial: Trial, proxy: Proxy) -> None:
     """Reset connections, lose answers, delay or swallow requests of every kind; for some a worker must start again."""
     starting = STARTING[trial.stage.protocol]
-    for number in _strikes(trial):
+    for number in strikes(trial):
         api = trial.rng.choice((STEPS, READING[trial.stage.protocol], STEPS, starting)[number % 4])
         act = trial.rng.choice(ACTS)
         rule = proxy.add(Rule(act, partial(_is, api), seconds=act == Act.DELAY and trial.rng.uniform(*DELAYS_S)))
@@ -75,7 +75,7 @@ def _late(trial: Trial, proxy: Proxy, worker: Worker) -> Iterator[float]:
     since = monotonic()
     while monotonic() < since + LATE_S:
         yield _sent(since)
-    begun = proxy.add(Rule(Act.DELAY, partial(_is, Api.ADD_OFFSETS_TO_TXN, transactional_id=name), seconds=OPEN_S))
+    begun = proxy.add(Rule(Act.DELAY, partial(_is, Api.TXN_OFFSET_COMMIT, transactional_id=name), seconds=OPEN_S))
     while not begun.hits:
         yield _sent(since)
     late.free()

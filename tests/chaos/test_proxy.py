@@ -184,6 +184,12 @@ def test_an_end_of_a_transaction_says_whose_it_is_and_how() -> None:
     assert (request.client, request.transactional_id, request.commits) == ("", "txn-1", True)
 
 
+def test_offsets_of_a_transaction_say_whose_it_is_before_and_with_tags() -> None:
+    for version, body in ((2, struct.pack(">h", 5)), (3, b"\x00\x06")):
+        request = Request.read(struct.pack(">hhih", Api.TXN_OFFSET_COMMIT, version, 9, -1) + body + b"txn-1" + b"rest")
+        assert request.transactional_id == "txn-1"
+
+
 def test_a_port_that_is_taken_is_an_error(broker: Broker) -> None:
     with pytest.raises(OSError, match="address already in use"), Proxy({broker.port: broker.port}):
         pass

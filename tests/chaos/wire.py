@@ -18,6 +18,7 @@ LENGTH = struct.Struct(">i")
 CORRELATION = struct.Struct(">i")
 _HEADER = struct.Struct(">hhih")  # api key, version, correlation id, length of the client id or -1
 _ENDING = struct.Struct(">qhb")  # producer id, epoch, whether it is a commit
+TAGGED_FROM = 3  # the version of TxnOffsetCommit with tags and short lengths; librdkafka speaks the others without
 _STEP = struct.Struct(">ih")  # what an answer to a step of a transaction begins with: throttle time, error code
 
 
@@ -57,6 +58,7 @@ class Request:
     """A request; `frame` is all of it after its length, `body` what follows the client id."""
 
     api: int
+    version: int
     correlation: int
     client: str
     body: bytes
@@ -65,13 +67,16 @@ class Request:
     @classmethod
     def read(cls, frame: bytes) -> Self:
         """Return the request in a frame."""
-        api, _, correlation, length = _HEADER.unpack_from(frame)
+        api, version, correlation, length = _HEADER.unpack_from(frame)
         end = _HEADER.size + max(0, length)
-        return cls(api, correlation, frame[_HEADER.size : end].decode(), frame[end:], frame)
+        return cls(api, version, correlation, frame[_HEADER.size : end].decode(), frame[end:], frame)
 
     @property
     def transactional_id(self) -> str:
-        """Whose transaction it is about: what the bodies of such requests begin with, as librdkafka speaks them."""
+        """Whose transaction it is about: what the bodies of such requests begin with."""
+        if self.api == Api.TXN_OFFSET_COMMIT and self.version >= TAGGED_FROM:
+            length = self.body[1] - 1  # after no tags; of a short name
+            return self.body[2 : 2 + length].decode()
         (length,) = struct.unpack_from(">h", self.body)
         return self.body[2 : 2 + length].decode()
 
