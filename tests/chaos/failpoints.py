@@ -69,7 +69,7 @@ class Trap:
         """Pass a point; `first` is done only by a life that ends here."""
         if self._due(point):
             first()
-            self._die(point)
+            self.end(point)
 
     @contextmanager
     def during(self, point: str) -> Iterator[None]:
@@ -82,12 +82,17 @@ class Trap:
 
         def strike() -> None:
             if not over.wait(order.delay_s):
-                self._die(point)
+                self.end(point)
 
         Thread(target=strike, daemon=True).start()
         yield
         over.set()
         self.set(Order(point, delay_s=order.delay_s / 2))
+
+    def end(self, last_words: str) -> None:
+        """End the process here and now."""
+        self._last_words(last_words)
+        self._end()
 
     def _due(self, point: str) -> Order | None:
         with self._lock:
@@ -95,10 +100,6 @@ class Trap:
                 return None
             self._passed += 1
             return self._order if self._passed >= self._order.passage else None
-
-    def _die(self, point: str) -> None:
-        self._last_words(point)
-        self._end()
 
 
 class MortalConsumer(Consumer):

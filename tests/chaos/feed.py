@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
 from hashlib import sha256
 from io import BytesIO
 from threading import Event
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from PIL import Image as Pillow
 
@@ -17,7 +16,7 @@ from sluice_schemas import ImageGenerated
 from sluice_schemas.wire import decode, encode
 from sluice_sim.options import Options
 from sluice_sim.sender import Delivery, send
-from sluice_sim.stream import Emission, Stream
+from sluice_sim.stream import Emission, Shelf, Stream
 from sluice_sim.truth import Inbox, Sent
 from tests.chaos.stage import Stage
 
@@ -75,10 +74,22 @@ class Feed:
             yield emission
 
 
-@cache
-def deck(options: Options) -> tuple[Emission, ...]:
-    """Draw all events of these options ahead, so that sending costs a trial next to nothing."""
-    return tuple(small(Stream(options, now=now)))
+def deck(options: Options, *, poison: int = 0, shelf: Shelf | None = None) -> tuple[Emission, ...]:
+    """Draw all events of these options ahead, so that sending costs a trial next to nothing.
+
+    `poison` of them kill whoever decodes their picture. Without a shelf every picture goes inline.
+    """
+    drawn = list(small(Stream(options, now=now, shelf=shelf)))
+    sound = [number for number, emission in enumerate(drawn) if is_sound(emission)]
+    for number in range(poison):
+        place = sound[(2 * number + 1) * len(sound) // (2 * poison)]
+        drawn[place] = _poisoned(drawn[place], number)
+    return tuple(drawn)
+
+
+def is_sound(emission: Emission) -> bool:
+    """Tell whether it carries a picture that can be judged."""
+    return not emission.truth.fault and emission.truth.carried == "inline"
 
 
 def now() -> datetime:
@@ -90,16 +101,34 @@ def small(emissions: Iterable[Emission], edge_px: int = 96) -> Iterator[Emission
     """Shrink the pictures of sound inline events: what is on trial is the road, not the decoders' speed."""
     shrunk: dict[str, bytes] = {}
     for emission in emissions:
-        if emission.truth.fault or emission.truth.carried != "inline":
+        if not is_sound(emission):
             yield emission
             continue
-        event = decode(emission.value, ImageGenerated)
-        assert event.image.bytes
-        original = sha256(event.image.bytes).hexdigest()
-        data = shrunk.get(original) or shrunk.setdefault(original, _shrunk(event.image.bytes, edge_px))
-        digest = sha256(data).hexdigest()
-        image = replace(event.image, bytes=data, sha256=digest, mime="image/jpeg", width=None, height=None)
-        yield replace(emission, value=encode(replace(event, image=image)), truth=replace(emission.truth, sha256=digest))
+        original = _picture(emission)
+        digest = sha256(original).hexdigest()
+        data = shrunk.get(digest) or shrunk.setdefault(digest, _shrunk(original, edge_px))
+        yield _showing(emission, data, mime="image/jpeg", width=None, height=None)
+
+
+def _poisoned(emission: Emission, number: int) -> Emission:
+    """Put a comment into a JPEG, where every decoder but one skips it."""
+    data, text = _picture(emission), f"poison {number}".encode()
+    comment = b"\xff\xfe" + (len(text) + 2).to_bytes(2) + text
+    poisoned = _showing(emission, data[:2] + comment + data[2:])
+    return replace(poisoned, truth=replace(poisoned.truth, fault="poison"))
+
+
+def _picture(emission: Emission) -> bytes:
+    data = decode(emission.value, ImageGenerated).image.bytes
+    assert data
+    return data
+
+
+def _showing(emission: Emission, data: bytes, **changes: Any) -> Emission:
+    """Return the event with another picture."""
+    event, digest = decode(emission.value, ImageGenerated), sha256(data).hexdigest()
+    image = replace(event.image, bytes=data, sha256=digest, **changes)
+    return replace(emission, value=encode(replace(event, image=image)), truth=replace(emission.truth, sha256=digest))
 
 
 def _shrunk(data: bytes, edge_px: int) -> bytes:

@@ -1,12 +1,13 @@
 """One life of a fast worker: the product's own consumer, but for what judges, and with fail-points.
 
 A worker of a trial dies every few seconds, and loading models takes longer. So lives are forked from a server that has
-imported everything once, decoding is a look at a JPEG's first and last bytes, and scores follow from its digest. The
+imported everything once, decoding is a look at a picture's first and last bytes, and scores follow from its digest. The
 clients, the loop, the batcher, the pipeline, the clerk, the fuse and the policy are those of `sluice run`.
 """
 
 import hashlib
 import os
+import re
 import sys
 import time
 import traceback
@@ -35,7 +36,10 @@ from sluice_schemas import Clip, Concept, ModelRef, Technical
 from tests.chaos.failpoints import Mortal, Order, Trap
 
 DEAF = "CHAOS_DEAF"
-JPEG_STARTS, JPEG_ENDS = b"\xff\xd8\xff", b"\xff\xd9"
+POISON = re.compile(rb"poison [0-9]+")
+"""What a picture holds that kills whoever decodes it; the feed puts it there."""
+ENDS = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG": b"IEND\xaeB`\x82"}
+"""How a whole JPEG or PNG ends, by how it starts."""
 MODEL = ModelRef("safety", "digest", "1", hashlib.sha256(b"digest").hexdigest(), "float32")
 FIRES_AT = 253  # of 255: one picture in ten
 TECHNICAL = Technical(blur=0.0, noise_sigma=0.0, clipped_dark=0.0, clipped_light=0.0, flat=0.0)
@@ -81,7 +85,7 @@ def opening(trap: Trap, *, deaf: bool = False) -> app.Opening:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """Decoders that take a whole JPEG for a picture and anything else for corrupt."""
+    """Decoders that take what starts and ends like one for a picture, and die of poison."""
 
     at: Trap
 
@@ -98,8 +102,10 @@ class Glance:
     def _picture(self, data: bytes) -> Picture:
         sha256 = hashlib.sha256(data).hexdigest()
         self.at("mid_decode")
-        if not (data.startswith(JPEG_STARTS) and data.endswith(JPEG_ENDS)):
-            raise Unreadable("corrupt", "no whole JPEG")
+        if dose := POISON.search(data):
+            self.at.end(dose[0].decode())
+        if not any(data.startswith(start) and data.endswith(end) for start, end in ENDS.items()):
+            raise Unreadable("corrupt", "no whole picture")
         return Picture(sha256, "image/jpeg", 1, 1, frames=1, tiles=TILES, coverage=1.0, technical=TECHNICAL)
 
 

@@ -13,8 +13,12 @@ from sluice_sim.truth import Sent
 from tests.chaos.failpoints import POINTS
 from tests.chaos.stage import Offsets
 
-KILL, ZOMBIE, RESTART, HIRE, DISMISS = "kill", "zombie", "restart", "hire", "dismiss"
+KILL, ZOMBIE, POISON = "kill", "zombie", "poison"
+RESTART, HIRE, DISMISS = "restart", "hire", "dismiss"
+MOST_DEATHS = 16  # of one poison record: four of each of three workers, and some more when partitions move
 ERRORS = ("lost", "duplicated", "torn", "out_of_order", "misattributed", "strangers", "unreadable")
+WRONG = ("poison", "store_error", "internal_error", "not_scored", "model_error")
+"""Reasons that a fault must not bring upon a sound input."""
 
 
 @dataclass(slots=True)
@@ -48,6 +52,8 @@ def permitted(fault: Fault, workers: int) -> list[int]:
     match fault.kind:
         case kind if kind in {KILL, *POINTS}:
             return [-signal.SIGKILL]
+        case kind if kind == POISON:
+            return [-signal.SIGKILL] * MOST_DEATHS
         case kind if kind in {RESTART, HIRE, DISMISS}:
             return []
         case kind if kind == ZOMBIE:
@@ -96,6 +102,9 @@ class Finding:
         """Count what must be zero, the worse of the two readings."""
         found = {name: max(getattr(self.live, name), getattr(self.afterwards, name)) for name in ERRORS}
         return found | {
+            "wronged": sum(
+                report.rejected.get(reason, 0) for report in (self.live, self.afterwards) for reason in WRONG
+            ),
             "offsets_off": sum(abs(each.end - each.committed) for each in self.offsets.values()),
             "offsets_back": self.offsets_back,
             "offsets_behind": self.offsets_behind,

@@ -25,41 +25,41 @@ DOWN_S = (4.0, 12.0)  # long enough for the others to notice
 
 def kills(trial: Trial) -> None:
     """`kill -9`, spread by progress over the whole run; each hits a worker that has landed something in this life."""
-    for _ in _strikes(trial):
-        _kill(trial, trial.rng.choice(_at_work(trial)))
+    for _ in strikes(trial):
+        _kill(trial, trial.rng.choice(at_work(trial)))
 
 
 def failpoints(trial: Trial) -> None:
     """`kill -9` at each fail-point in turn; a life that ended otherwise does not count and the next one is told."""
-    for number in _strikes(trial):
-        while not (trial.settled or _fail(trial, trial.rng.choice(_at_work(trial)), POINTS[number % len(POINTS)])):
+    for number in strikes(trial):
+        while not (trial.settled or _fail(trial, trial.rng.choice(at_work(trial)), POINTS[number % len(POINTS)])):
             _await_flow(trial, trial.answered)
 
 
 def zombies(trial: Trial) -> None:
     """SIGSTOP until the group has given the worker up and others have moved on in its partitions, then SIGCONT."""
-    for _ in _strikes(trial):
-        while not (trial.settled or _suspend(trial, trial.rng.choice(_at_work(trial)))):
+    for _ in strikes(trial):
+        while not (trial.settled or _suspend(trial, trial.rng.choice(at_work(trial)))):
             _await_flow(trial, trial.answered)
         trial.until(_complete(trial))
 
 
 def brokers(trial: Trial) -> None:
     """`kill -9` of a transaction coordinator, the group's coordinator and a leader in turn; each is started again."""
-    for number in _strikes(trial):
+    for number in strikes(trial):
         _lose_broker(trial, ROLES[number % len(ROLES)])
 
 
 def rolling(trial: Trial) -> None:
     """SIGTERM to one worker after the other; each is started again at once."""
-    for number in _strikes(trial):
+    for number in strikes(trial):
         _restart(trial, trial.workers[number % len(trial.workers)])
 
 
 def scale(trial: Trial) -> None:
     """Workers come one after the other until there are six, then leave likewise, and again."""
     rounds = cycle([_hire] * (MOST_WORKERS - trial.size.workers) + [_dismiss] * (MOST_WORKERS - trial.size.workers))
-    for _, change in zip(_strikes(trial), rounds, strict=False):
+    for _, change in zip(strikes(trial), rounds, strict=False):
         change(trial)
 
 
@@ -92,8 +92,7 @@ def _suspend(trial: Trial, worker: Worker) -> bool:
             return False
         fault = trial.note(ZOMBIE, worker.name, mended=_overtaken(trial, worker, held), waiting=waiting)
         trial.until(lambda: trial.settled or fault.recovered_s is not None)
-        wake_at = monotonic() + trial.rng.uniform(*ASLEEP_S)
-        trial.until(lambda: monotonic() >= wake_at)
+        trial.doze(trial.rng.uniform(*ASLEEP_S))
     finally:
         worker.send(signal.SIGCONT)
     return True
@@ -126,9 +125,8 @@ def _lose_broker(trial: Trial, role: str) -> None:
     cluster, node = trial.stage.cluster, _broker(trial, role)
     assert cluster, "one broker of one is no fault to get over"
     cluster.kill(node)
-    up_at = monotonic() + trial.rng.uniform(*DOWN_S)
     fault = trial.note(role, f"broker-{node}", mended=_now_and_then(lambda: cluster.whole))
-    trial.until(lambda: monotonic() >= up_at)
+    trial.doze(trial.rng.uniform(*DOWN_S))
     cluster.restart(node)
     trial.until(lambda: fault.ready_s is not None)
 
@@ -155,7 +153,7 @@ def _dismiss(trial: Trial) -> None:
 def _broker(trial: Trial, role: str) -> int:
     match role:
         case "transaction coordinator":
-            worker = trial.rng.choice(_at_work(trial))
+            worker = trial.rng.choice(at_work(trial))
             return trial.group.transaction_coordinator(trial.stage.transactional_id(worker.name))
         case "group coordinator":
             return trial.group.coordinator()
@@ -163,7 +161,7 @@ def _broker(trial: Trial, role: str) -> int:
             return trial.group.leader(trial.rng.randrange(trial.stage.partitions))
 
 
-def _strikes(trial: Trial) -> Iterator[int]:
+def strikes(trial: Trial) -> Iterator[int]:
     """Yield the number of each fault when it is due, at somebody's work; end early when there is no work any more."""
     share = LATEST * trial.size.events / max(1, trial.size.faults)
     for number in range(trial.size.faults):
@@ -178,12 +176,12 @@ def _await_flow(trial: Trial, due: int) -> None:
     """Wait until so many events are answered, others wait and somebody is at work, then for a moment of the dice."""
     flow = min(FLOW, trial.size.backlog // 2)
     trial.until(lambda: trial.settled or (trial.answered >= due and (trial.unanswered >= flow or trial.feed.over)))
-    trial.until(lambda: trial.settled or bool(_at_work(trial)))
+    trial.until(lambda: trial.settled or bool(at_work(trial)))
     strike_at = monotonic() + trial.rng.uniform(0, PHASE_S)
-    trial.until(lambda: trial.settled or (monotonic() >= strike_at and bool(_at_work(trial))))
+    trial.until(lambda: trial.settled or (monotonic() >= strike_at and bool(at_work(trial))))
 
 
-def _at_work(trial: Trial) -> list[Worker]:
+def at_work(trial: Trial) -> list[Worker]:
     return [worker for worker in trial.workers if worker.ready and worker.landed]
 
 

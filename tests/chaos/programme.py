@@ -2,19 +2,22 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from tests.chaos.outcome import Finding
-from tests.chaos.plans import PLANS
+from tests.chaos.plans import PLANS as FAULTS
+from tests.chaos.plans_inputs import STORE_PLANS, Shop, poison
 from tests.chaos.plans_wire import WIRE_PLANS, behind
 from tests.chaos.proxy import Proxy
 from tests.chaos.stage import Lives, Protocol, Stage
 from tests.chaos.trial import Plan, Size, hold
 from tests.support.brokers import Cluster
+
+HALF = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +53,15 @@ LONG = (
     Part("network", 20, 9_000),
     Part("brokers", 12, 9_000),
     Part("brokers", 8, 6_000, "consumer"),
+    Part("poison", 3, 2_000),
+    Part("store", 4, 4_000),
     Part("scale", 10, 6_000, workers=1),
     Part("rolling", 12, 6_000),
 )
 RELEASE = tuple(replace(part, round=number) for number in (1, 2, 3) for part in LONG)
 PROGRAMMES: Mapping[str, Sequence[Part]] = {"quick": QUICK, "long": LONG, "release": RELEASE}
-SINGLE = (*PLANS, *WIRE_PLANS)
+PLANS: Mapping[str, Plan] = {**FAULTS, "poison": poison}
+SINGLE = (*PLANS, *STORE_PLANS, *WIRE_PLANS)
 """Plans that may be asked for by themselves."""
 
 
@@ -63,21 +69,32 @@ def play(part: Part, cluster: Cluster, folder: Path, *, seed: int, lives: Lives 
     """Hold one trial in a new folder."""
     folder.mkdir()
     stage = Stage(cluster.address, folder, lives=lives, protocol=part.protocol, cluster=cluster)
-    size = Size(part.events, part.faults, part.workers, seed + part.round - 1)
+    size = Size(
+        part.events,
+        part.faults,
+        part.workers,
+        seed + part.round - 1,
+        poison=part.faults if part.plan == "poison" else 0,
+        by_http=HALF if part.plan in STORE_PLANS else 0.0,
+    )
     with _set(part, stage) as (set_up, plan):
         return hold(set_up, size, part.plan, plan)
 
 
 @contextmanager
 def _set(part: Part, stage: Stage) -> Iterator[tuple[Stage, Plan]]:
-    """Set a stage up, behind a proxy if the plan wants one."""
+    """Set a stage up, with a proxy or a picture store if the plan wants one."""
     if part.plan in PLANS:
         yield stage.set_up(), PLANS[part.plan]
-        return
-    assert stage.cluster
-    plan = WIRE_PLANS[part.plan]
-    with Proxy(stage.cluster.doors) as proxy:
-        yield replace(stage, given=behind(proxy)).set_up(), lambda trial: plan(trial, proxy)
+    elif part.plan in STORE_PLANS:
+        with closing(Shop(stage.folder / "pictures")) as shop:
+            stage = replace(stage, shelf=shop.shelf, given=shop.given)
+            yield stage.set_up(), lambda trial: STORE_PLANS[part.plan](trial, shop)
+    else:
+        assert stage.cluster
+        with Proxy(stage.cluster.doors) as proxy:
+            stage = replace(stage, given=behind(proxy))
+            yield stage.set_up(), lambda trial: WIRE_PLANS[part.plan](trial, proxy)
 
 
 def report(findings: Sequence[Finding]) -> dict[str, Any]:

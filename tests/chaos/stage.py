@@ -16,6 +16,7 @@ from sluice.settings import Kafka, Media
 from sluice.settings import Topics as TopicSettings
 from sluice.settings.environment import without_settings
 from sluice_sim import broker as sim
+from sluice_sim.stream import Shelf
 from tests.chaos.group import Group
 from tests.support.brokers import Cluster
 
@@ -48,6 +49,8 @@ class Stage:
     given: Mapping[str, str] = field(default_factory=dict)
     cluster: Cluster | None = None
     """The brokers, where a trial may kill some."""
+    shelf: Shelf | None = None
+    """Where pictures lie that do not travel with their events."""
     evicts: bool = True
     """Whether the broker gives up dead members; see `sluice.bus.farewell`."""
     name: str = field(default_factory=lambda: uuid4().hex[:8])
@@ -118,6 +121,7 @@ class Stage:
             "MODELS__BUNDLE": self.bundle,
             "MODELS__DEVICE": "cpu",
             "MODELS__TORCH_THREADS": "1",
+            "POISON__JOURNAL_FOLDER": str(self.folder / "journal"),
             "TELEMETRY__READY_FILE": str(self.folder / f"{worker}.ready"),
             "TELEMETRY__STATS_FILE": str(self.folder / f"{worker}.stats"),
             "TELEMETRY__LOG_FORMAT": "json",

@@ -25,7 +25,7 @@ POLL_S = 0.05
 SETTLE_S = 2.0  # after the last answer, how long to look for one too many
 SAY_EVERY_S = 10.0
 WATCH_WITHIN_S = 10.0  # the coordinator may be moving
-DECK = 2000  # events drawn for a trial; what counts is the place of a record in the log
+DECK = 1000  # events drawn for a trial; what counts is the place of a record in the log
 OUTPUTS = 2  # of every event: a verdict, and a quality event or a dead letter
 MOST_ENDINGS = 25  # of workers that leave by themselves
 
@@ -40,12 +40,16 @@ class Size:
     seed: int = 1
     backlog: int = 600
     pictures: int = 12
+    poison: int = 0
+    """How many of the events kill whoever decodes their picture."""
+    by_http: float = 0.0
+    """Which share of the pictures lies in the stage's store."""
     patience_s: float = 120.0
 
     @property
     def options(self) -> Options:
-        """What the simulator draws: hostile inputs among sound ones, everything inline. Beyond the deck it repeats."""
-        shares = Shares(by_file=0, by_http=0)
+        """What the simulator draws: hostile inputs among sound ones; a trial longer than the deck repeats it."""
+        shares = Shares(by_file=0, by_http=self.by_http)
         return Options(seed=self.seed, events=min(self.events, DECK), pictures=self.pictures, shares=shares)
 
 
@@ -83,7 +87,7 @@ class Trial:
             self.hire()
         self.answered = 0
         self.budget = inf  # of events; what a fault takes long to get over shall not use up those of the next
-        events = islice(cycle(deck(size.options)), size.events)
+        events = islice(cycle(deck(size.options, poison=size.poison, shelf=stage.shelf)), size.events)
         self.feed = stack.enter_context(Feed(stage, events, may_go=self._may_go))
         self.observer = stack.enter_context(Observer(stage.broker, self.feed.inbox, topics=stage.topics))
         stable = partial(stage.group.committed, stable=True, within_s=WATCH_WITHIN_S)
@@ -125,6 +129,11 @@ class Trial:
         """Turn until the condition holds."""
         while not condition():
             self.turn()
+
+    def doze(self, seconds: float) -> None:
+        """Turn for a while."""
+        wake_at = monotonic() + seconds
+        self.until(lambda: monotonic() >= wake_at)
 
     def hire(self) -> Worker:
         """Start one more worker."""
