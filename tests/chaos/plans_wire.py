@@ -1,4 +1,8 @@
-"""Plans for workers behind a proxy: what the network delivers late, breaks off, or loses."""
+"""Plans for workers behind a proxy: what the network delivers late, breaks off, or loses.
+
+With CHAOS_DEAF=1 in the environment workers do not hear of their producers' errors, and so recycle none: `endtxn` is
+then not exact, as proof that it would find out.
+"""
 
 import signal
 from collections.abc import Callable, Iterator, Mapping
