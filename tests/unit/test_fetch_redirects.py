@@ -57,11 +57,12 @@ def escaped(uri: str) -> str:
     return "".join(f"%{byte:02x}" for byte in uri.encode("latin-1"))
 
 
+@pytest.mark.parametrize("target", ["~ok", "http:~~evil.com~", ""])
 @pytest.mark.parametrize("code", FOLLOWED)
-def test_no_redirect_is_followed_by_default(shop: Store, code: int) -> None:
-    error = failure(shop, f"/moved/{code}/~ok", max_redirects=0)
+def test_no_redirect_is_followed_by_default_wherever_it_leads(shop: Store, code: int, target: str) -> None:
+    error = failure(shop, f"/moved/{code}/{target}", max_redirects=0)
     assert (type(error), error.reason) == (Refused, "reference_redirect")
-    assert shop.paths() == [f"/moved/{code}/~ok"]
+    assert shop.paths() == [f"/moved/{code}/{target}"]
 
 
 @pytest.mark.parametrize("code", FOLLOWED)
