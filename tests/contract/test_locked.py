@@ -1,8 +1,11 @@
 """A broker with TLS, users, certificates and ACLs: the least is enough, less is named, and nobody else gets in."""
 
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from sluice.core.deadline import Deadline
 from sluice.core.errors import Denied
 from sluice.doctor import Row, examine
 from sluice.settings import Kafka, Settings, Topics
+from sluice.settings.environment import without_settings
 from tests.support.brokers import KAFKA
 from tests.support.certificates import Authority, Identity
 from tests.support.locked import LockedBroker
@@ -184,3 +188,23 @@ def test_who_is_not_let_in_is_told_why_and_what_mends_it(
     assert (row.what, row.state, row.found) == ("broker", "fail", said)
     assert row.fix.startswith("SLUICE_KAFKA__")
     assert "password-of" not in said + row.fix
+
+
+def test_the_process_leaves_with_77_one_line_and_no_secret(
+    locked: LockedBroker, strangers: Strangers, road: Road, tmp_path: Path
+) -> None:
+    """Before any model is loaded: no bundle is set, and nothing is said of that."""
+    bad = road.variables(wrong("wrong password", locked, strangers))
+    road.take(CONSUMER, of(Role.CONSUMER, road)[0])
+    denied = road.variables(locked.user(Role.CONSUMER))
+    for given, expected in ((bad, WRONG["wrong password"]), (denied, f"Read on topic {road.topics.images}")):
+        command = [sys.executable, "-m", "sluice", "run"]
+        left = subprocess.run(
+            command, env=without_settings() | given, cwd=tmp_path, capture_output=True, text=True, timeout=120,
+            check=False,
+        )  # fmt: skip
+        (line,) = [line for line in left.stderr.splitlines() if line.startswith("error: ")]
+        assert (left.returncode, left.stdout) == (77, "")
+        assert expected in line
+        assert "Traceback" not in left.stderr
+        assert "password-of" not in left.stderr

@@ -19,7 +19,14 @@ from confluent_kafka import Consumer, Producer
 from typer.testing import CliRunner, Result
 
 from sluice.bus.acls import Role
-from sluice.bus.client import admin_config, consumer_config, open_producer, plain_producer_config, producer_config
+from sluice.bus.client import (
+    admin_config,
+    consumer_config,
+    open_admin,
+    open_producer,
+    plain_producer_config,
+    producer_config,
+)
 from sluice.bus.codec import Codec
 from sluice.cli import app as cli
 from sluice.cli.frame import Invocation
@@ -121,7 +128,7 @@ def read_as(road: Road, role: Role, topic: str, count: int) -> list[bytes]:
         if message is not None:
             assert message.error() is None, message.error()
             values.append(message.value() or b"")
-    consumer.commit(asynchronous=False)
+    consumer.commit(offsets=consumer.position(consumer.assignment()), asynchronous=False)
     consumer.close()
     return values
 
@@ -142,6 +149,7 @@ def test_display_and_monitoring_read_what_is_theirs(travelled: Road) -> None:
     watched = read_as(travelled, Role.MONITORING, topics.verdicts, EVENTS)
     assert sorted(shown) == sorted(watched) == sorted(r.value or b"" for r in travelled.records(topics.verdicts))
     assert len(read_as(travelled, Role.MONITORING, topics.quality, counts["quality"])) == counts["quality"]
+    assert travelled.committed(open_admin(admin_config(travelled.broker.user(Role.MONITORING)), print)) == EVENTS
 
 
 def test_an_operator_lists_dead_letters_and_puts_them_back(travelled: Road) -> None:

@@ -14,6 +14,7 @@ from confluent_kafka.admin import (
     AclBindingFilter,
     AclOperation,
     AclPermissionType,
+    AdminClient,
     ResourcePatternType,
     ResourceType,
 )
@@ -29,11 +30,12 @@ from sluice.core.domain import Record
 from sluice.settings import Kafka, Media, Settings, Topics
 from sluice_schemas import Image, Verdict, decode, encode
 from tests.chaos.failpoints import Trap
-from tests.chaos.life import JPEG_ENDS, JPEG_STARTS, opening
+from tests.chaos.life import opening
 from tests.support.locked import LockedBroker
 from tests.unit.schemas_strategies import IMAGE
 
 PATIENCE_S = 60.0
+JPEG_STARTS, JPEG_ENDS = b"\xff\xd8\xff", b"\xff\xd9"
 FIELDS = ("images", "verdicts", "quality", "dead_letters", "feedback", "control")
 _RESOURCES = {"topic": "TOPIC", "group": "GROUP", "transactional-id": "TRANSACTIONAL_ID"}
 _NOT_YET = {
@@ -110,17 +112,19 @@ class Road:
     def consume(self, login: Kafka, stopping: Callable[[], bool]) -> None:
         """Run the product's own consumer, but for what judges, in this process until `stopping` says so."""
         deadline = Deadline.after(PATIENCE_S, time.monotonic)
-        with app.consumer(self.settings(login), opening(Trap(lambda _: None))) as loop:
+        fast = opening(Trap(lambda _: None))
+        ends = app.Opening(decoders=fast.decoders, lane=fast.lane)
+        with app.consumer(self.settings(login), ends) as loop:
             assert loop.run(lambda: stopping() or deadline.over) == 0
         assert not deadline.over, "waited in vain"
 
-    def committed(self) -> int:
-        """Return how many records the group has put behind it."""
+    def committed(self, admin: AdminClient | None = None) -> int:
+        """Return how many records the group has put behind it, as `admin` sees it, or who may do anything."""
         places = [TopicPartition(self.topics.images, index) for index in range(2)]
         deadline = Deadline.after(PATIENCE_S, time.monotonic)
         while True:
             asked = [ConsumerGroupTopicPartitions(self.name, places)]
-            (answer,) = self.broker.admin.list_consumer_group_offsets(asked).values()
+            (answer,) = (admin or self.broker.admin).list_consumer_group_offsets(asked).values()
             try:
                 return sum(max(0, place.offset) for place in answer.result().topic_partitions)
             except KafkaException as exception:

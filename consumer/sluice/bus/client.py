@@ -43,6 +43,11 @@ _GUARDS_EXACTLY_ONCE = frozenset({
     "message.send.max.retries", "max.in.flight", "max.in.flight.requests.per.connection", "queue.buffering.max.ms",
     "linger.ms", "plugin.library.paths",
 })  # fmt: skip
+_FILES = {
+    "ssl.ca.location": "ssl_ca_file",
+    "ssl.certificate.location": "ssl_certificate_file",
+    "ssl.key.location": "ssl_key_file",
+}
 
 
 def consumer_config(kafka: Kafka) -> Config:
@@ -160,7 +165,9 @@ def _open(make: Callable[[], Client]) -> Client:
     try:
         return make()
     except KafkaException as refused:
-        raise BadSettings(f"kafka: {error_of(refused).str()}") from None
+        text = error_of(refused).str()
+        named = next((f"kafka.{setting}: " for name, setting in _FILES.items() if name in text), "kafka: ")
+        raise BadSettings(named + text) from None
 
 
 def error_of(exception: KafkaException) -> KafkaError:
@@ -198,11 +205,7 @@ def _sasl(kafka: Kafka) -> Config:
 
 
 def _tls(kafka: Kafka) -> Config:
-    files = {
-        "ssl.ca.location": kafka.ssl_ca_file,
-        "ssl.certificate.location": kafka.ssl_certificate_file,
-        "ssl.key.location": kafka.ssl_key_file,
-    }
+    files = {name: getattr(kafka, setting) for name, setting in _FILES.items()}
     config: Config = {name: str(path) for name, path in files.items() if path}
     if password := kafka.ssl_key_password.get_secret_value():
         config["ssl.key.password"] = password
