@@ -115,7 +115,7 @@ def _poisoned(emission: Emission, number: int) -> Emission:
     data, text = _picture(emission), f"poison {number}".encode()
     comment = b"\xff\xfe" + (len(text) + 2).to_bytes(2) + text
     poisoned = _showing(emission, data[:2] + comment + data[2:])
-    return replace(poisoned, truth=replace(poisoned.truth, fault="poison"))
+    return replace(poisoned, truth=replace(poisoned.truth, fault="poison", readable=False))
 
 
 def _picture(emission: Emission) -> bytes:
