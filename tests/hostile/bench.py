@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import count
@@ -85,14 +85,12 @@ class _MeasuredPool(DecoderPool):
 
     def cpu(self) -> dict[int, float]:
         """Return the seconds each living decoder has used."""
-        used: dict[int, float] = {}
-        for process in self.template.children():
-            try:
-                times = process.cpu_times()
-            except psutil.NoSuchProcess:
-                continue
-            used[process.pid] = times.user + times.system
-        return used
+        return {pid: _cpu_s(pid) for pid in self._decoders()}
+
+    def _decoders(self) -> list[int]:
+        """Return the children of the template; psutil would read all of /proc to find them, for every image."""
+        pid = self._nursery._process.pid
+        return [int(child) for child in _read(f"/proc/{pid}/task/{pid}/children").split()]
 
     def take_resident(self) -> int:
         """Return the most memory that was resident since the last call."""
@@ -100,8 +98,8 @@ class _MeasuredPool(DecoderPool):
         return taken
 
     def _give_back(self, decoder: object, *, spoilt: bool = False) -> None:
-        for process in self.template.children():
-            self._resident_bytes = max(self._resident_bytes, _peak_bytes(process.pid))
+        for pid in self._decoders():
+            self._resident_bytes = max(self._resident_bytes, _peak_bytes(pid))
         super()._give_back(decoder, spoilt=spoilt)  # type: ignore[arg-type]
 
     def _died(self, _name: MetricName, _value: float, labels: Mapping[str, str]) -> None:
@@ -124,12 +122,22 @@ def _decoded(pool: "_MeasuredPool", data: bytes, notes: Notes) -> Picture:
         notes[sha256(data).digest()] = Answer(picture, reason, wall_s, cpu_s, pool.take_resident())
 
 
+def _cpu_s(pid: int) -> float:
+    """Return the seconds a process has had a processor; 0 for one that has gone."""
+    return int((_read(f"/proc/{pid}/schedstat").split() or ["0"])[0]) / 1e9
+
+
 def _peak_bytes(pid: int) -> int:
     """Return the high-water mark of a process's resident memory, and set it back to what is resident now."""
-    folder = Path(f"/proc/{pid}")
-    try:
-        status = (folder / "status").read_text()
-        (folder / "clear_refs").write_text("5")
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return 0
+    status = _read(f"/proc/{pid}/status")
+    with suppress(OSError):
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
     return next((1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")), 0)
+
+
+def _read(path: str) -> str:
+    """Read what the kernel says of a process; nothing of one that has gone."""
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""

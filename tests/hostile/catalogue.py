@@ -19,6 +19,7 @@ FAMILIES: dict[str, Generate] = {
         samples.depths,
         frames.positions,
         frames.disposals,
+        frames.uncovered,
         faces.pages,
         faces.invisible,
         faces.shrunk,

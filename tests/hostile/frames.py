@@ -10,7 +10,7 @@ from PIL import Image
 from tests.hostile import scenes
 from tests.hostile.mpo import mpo
 from tests.hostile.specimen import Fate, Specimen
-from tests.support.images import animation, chunk
+from tests.support.images import animation, chunk, encode
 
 _WRITERS: dict[str, dict[str, object]] = {
     "GIF": {},
@@ -51,6 +51,21 @@ def disposals(_rng: Random) -> Iterator[Specimen]:
         data = animation(hidden, "PNG", default_image=True, compress_level=1)
         yield Specimen(f"disposals/PNG-default-image-{way}-{scene}", data, Fate.BLOCKED)
         yield Specimen(f"disposals/PNG-uncounted-{way}-{scene}", _uncounted(scene, way), Fate.NEVER_ALLOWED)
+
+
+def uncovered(_rng: Random) -> Iterator[Specimen]:
+    """Draw a GIF on a part of its canvas: the page shows through the rest, not the background colour or colour 0."""
+    part = scenes.subject(56, 80).quantize(32)
+    data = encode(part, "GIF", optimize=False)
+    for left, background in itertools.product((0, 28, 56), (0, 1, 31, 255)):
+        at = data.index(b",\0\0\0\0") + 1
+        canvas = data[:6] + struct.pack("<HHBB", 112, 80, data[10], background) + data[12:at]
+        looks = tuple(Image.new("RGB", (112, 80), page) for page in ("white", "black"))
+        for look in looks:
+            look.paste(part.convert("RGB"), (left, 0))
+        shows = tuple(map(scenes.pixels, looks))
+        spread = canvas + struct.pack("<H", left) + data[at + 2 :]
+        yield Specimen(f"uncovered/GIF-{left}-{background}", spread, Fate.SHOWN, shows=shows)
 
 
 def _fate(fmt: str) -> tuple[Fate, frozenset[str]]:
