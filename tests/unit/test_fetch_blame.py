@@ -105,13 +105,13 @@ def test_a_refusal_is_no_sign_of_a_store_that_serves(shop: Store, status: int) -
         assert not any(given_up(made, shop.url(BROKEN), 5))
 
 
-def test_an_object_speaks_not_against_itself(shop: Store) -> None:
-    """What was served before and fails now is the only witness: it proves nothing about the store."""
+def test_what_was_served_last_and_fails_now_is_judged_by_what_was_served_before(shop: Store) -> None:
     with fetcher(shop) as made:
-        shop.trouble = lambda _: 0
-        assert ask(made, shop.url(BROKEN)) != b""
-        shop.trouble = lambda _: 500
-        assert not any(given_up(made, shop.url(BROKEN), 5))
+        healthy, shop.trouble = shop.trouble, lambda _: 0
+        assert ask(made, shop.url(FINE)) == BODY
+        assert ask(made, shop.url(BROKEN)) == BODY
+        shop.trouble = healthy
+        assert given_up(made, shop.url(BROKEN), 3) == [False, False, True]
 
 
 def test_an_outage_in_between_starts_the_patience_anew(shop: Store) -> None:
