@@ -28,7 +28,7 @@ from tests.unit.schemas_strategies import IMAGE, VERDICT
 
 SETTING = "SLUICE_TEST_REGISTRY"
 ROOTS = ("", "/apis/ccompat/v7")  # where registries put Confluent's API
-START_S = 60.0
+START_S = 180.0
 
 
 def free_port() -> int:
@@ -64,7 +64,7 @@ def started(command: str) -> Iterator[str]:
         yield find_root(f"http://127.0.0.1:{port}", lambda: process.poll() is None)
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,7 @@ from sluice_schemas import DeadLetter, DeadLetterError, Header, Source
 from tests.support.brokers import EMBEDDED, KAFKA
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PATIENCE_S = 120.0
 
 
 @pytest.fixture(params=[pytest.param("embedded", marks=EMBEDDED), pytest.param("kafka", marks=KAFKA)])
@@ -62,7 +63,7 @@ def ignore(_: object) -> None:
 
 
 def soon() -> Deadline:
-    return Deadline.after(20.0, time.monotonic)
+    return Deadline.after(PATIENCE_S, time.monotonic)
 
 
 LETTER = DeadLetter(
@@ -139,7 +140,7 @@ def test_a_reader_starts_where_it_is_told(kafka: Kafka, names: Topics, reading: 
     producer = open_producer(plain_producer_config(kafka), ignore)
     for number in range(6):
         producer.produce(names.images, b"%d" % number, partition=number % 2)
-    assert producer.flush(20.0) == 0
+    assert producer.flush(PATIENCE_S) == 0
     assert sorted(record.value or b"" for record in read(reading)) == [b"0", b"1", b"2", b"3", b"4", b"5"]
     assert sorted(record.value or b"" for record in read(reading, 2)) == [b"4", b"5"]
     assert read(reading, "latest") == []
@@ -148,14 +149,14 @@ def test_a_reader_starts_where_it_is_told(kafka: Kafka, names: Topics, reading: 
 def test_a_reader_follows_past_the_end_until_it_is_stopped(kafka: Kafka, names: Topics, reading: Reader) -> None:
     producer = open_producer(plain_producer_config(kafka), ignore)
     producer.produce(names.images, b"first")
-    assert producer.flush(20.0) == 0
+    assert producer.flush(PATIENCE_S) == 0
     seen: list[bytes | None] = []
     deadline = soon()
     for record in reading.records("earliest", follow=True, stopping=lambda: len(seen) == 2 or deadline.over):
         seen.append(record.value)
         if len(seen) == 1:
             producer.produce(names.images, b"second")
-            producer.flush(20.0)
+            producer.flush(PATIENCE_S)
     assert seen == [b"first", b"second"]
 
 

@@ -29,7 +29,13 @@ class Held:
     finding: Finding
 
 
-@pytest.fixture(scope="module", params=[pytest.param("embedded", marks=EMBEDDED), pytest.param("kafka", marks=KAFKA)])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("embedded", marks=[*EMBEDDED, pytest.mark.xdist_group("kill")]),
+        pytest.param("kafka", marks=KAFKA),
+    ],
+)
 def held(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Held:
     address = request.getfixturevalue(f"{request.param}_address")
     folder = tmp_path_factory.mktemp("chaos")

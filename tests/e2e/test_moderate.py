@@ -11,6 +11,8 @@ import pytest
 from sluice_sim import prompts, scenes
 from tests.support import commands
 
+pytestmark = [pytest.mark.xdist_group("moderate"), pytest.mark.timeout(900)]  # the pictures are judged once
+
 
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:

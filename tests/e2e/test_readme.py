@@ -54,7 +54,7 @@ def test_the_display_service_shows_only_allowed_bytes(embedded_address: str) -> 
     producer = Producer({"bootstrap.servers": embedded_address})
     for image_id, status in (("shown", Status.ALLOW), ("hidden", Status.BLOCK)):
         producer.produce("images.verdicts.v1", encode(verdict(image_id, b"bytes", status)), image_id)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     command = [sys.executable, "-c", code + ASK, embedded_address]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
     assert json.loads(answer.stdout) == [True, False, False, False]

@@ -13,6 +13,8 @@ from sluice_schemas import encode
 from sluice_sim import scenes
 from tests.support import commands
 
+pytestmark = [pytest.mark.xdist_group("verify"), pytest.mark.timeout(900)]  # the pictures are judged once
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

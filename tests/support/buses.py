@@ -33,7 +33,7 @@ from sluice.settings import Kafka
 from tests.support.fake_bus import FakeCluster, FakeSource, Fate
 
 PARTITIONS = 3
-PATIENCE_S = 40.0
+PATIENCE_S = 120.0
 Diary = list[tuple[str, str, Partition]]
 OUT = "out"
 

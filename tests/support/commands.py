@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from sluice.settings.environment import without_settings
 
-TIMEOUT_S = 240.0
+TIMEOUT_S = 600.0
+GONE_WITHIN_S = 120.0
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -36,7 +38,15 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 
+def await_end_in(folder: Path) -> None:
+    """Wait until no process names `folder`: one that was told to end may take a moment on a crowded machine."""
+    deadline = time.monotonic() + GONE_WITHIN_S
+    while left := running_in(folder):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
 def running_in(folder: Path) -> list[str]:
     """Return the command lines of all processes that name `folder`."""
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(["ps", "-eww", "-o", "args"], capture_output=True, text=True, check=True).stdout
     return [line for line in listed.splitlines() if str(folder) in line]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from sluice_schemas import (
@@ -27,7 +27,7 @@ from sluice_schemas.events import CLASSES
 from sluice_schemas.released import newest
 from sluice_schemas.shape import branch_of, expanded, kind_of
 
-PROPERTY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+PROPERTY = settings(max_examples=60)
 """For tests that share two cores with others: how long an example takes says nothing."""
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)

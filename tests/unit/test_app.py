@@ -23,7 +23,7 @@ def test_a_hung_lane_does_not_keep_the_process_from_leaving() -> None:
     lane = Lane(hang, (), Pulse(time.monotonic), timeout_s=120)
     with batch_threads(2, lane, patience_s=0.1) as threads:
         waiting = [threads.submit(lambda: lane.submit([]).result()) for _ in range(2)]
-        assert started.wait(10)
+        assert started.wait(60)
     for each in waiting:
         with pytest.raises(DeviceLost):
             each.result(0)

@@ -119,7 +119,7 @@ def publish(broker: str, topic: str, *events: Event | bytes) -> None:
     producer = Producer({"bootstrap.servers": broker})
     for event in events:
         producer.produce(topic, event if isinstance(event, bytes) else wire.encode(event))
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
 
 
 def test_topics_are_created_once_and_then_found_well() -> None:

@@ -17,7 +17,7 @@ from sluice_sim.album import Album, Page, Photo
 from sluice_sim.faults import Fault, faults
 from sluice_sim.store import Store
 
-WITHIN_S = 30.0
+WITHIN_S = 120.0
 MISSING = "0.png"
 
 

@@ -18,7 +18,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def _get(store: Store, path: str) -> tuple[int, bytes]:
-    connection = HTTPConnection(store.host, store.port, timeout=5)
+    connection = HTTPConnection(store.host, store.port, timeout=60)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()

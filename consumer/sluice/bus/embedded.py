@@ -3,15 +3,19 @@
 It ignores fetch size limits, so its clients need the large `kafka.receive_max_bytes` that is the default.
 """
 
+import os
+import signal
 import socket
 import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+
+from confluent_kafka import KafkaException
 
 from sluice.bus.client import open_admin
 from sluice.core.deadline import Deadline
@@ -59,8 +63,9 @@ def await_broker(address: str, process: subprocess.Popen[bytes], deadline: Deadl
             time.sleep(0.02)
             continue
         admin = open_admin({"bootstrap.servers": address, "log_level": 0}, lambda _: None)
-        admin.list_topics(timeout=deadline.remaining_s)
-        return True
+        with suppress(KafkaException):
+            admin.list_topics(timeout=deadline.remaining_s)
+            return True
     return False
 
 
@@ -82,7 +87,7 @@ def stop_leashed(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # its session: the program is the child of the one we wait for
         process.wait()
 
 
