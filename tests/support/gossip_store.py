@@ -10,7 +10,7 @@ from tests.support.canaries import Canary
 from tests.support.planted import PICTURES, often
 
 _REPLY = often(Canary.STORE_REPLY).encode()
-_ELSEWHERE = f"https://elsewhere.example/{Canary.STORE_REPLY}?{Canary.STORE_REPLY}"
+_ELSEWHERE = f"http://elsewhere.example/{Canary.STORE_REPLY}?{Canary.STORE_REPLY}"
 
 
 @dataclass

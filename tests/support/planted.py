@@ -92,6 +92,7 @@ def references(store: str) -> tuple[str, ...]:
         f"ftp://{Canary.USERINFO}:{Canary.USERINFO}@elsewhere.example/{whole}",
         f"http://{Canary.USERINFO}:{Canary.USERINFO}@{store}/{whole}",
         f"https://elsewhere.example/{whole}",
+        f"http://elsewhere.example/{whole}",
         f"http://{store}/ {whole}",
         f"http://{store}/\x00\x1b{whole}",
         f"//{store}/{whole}",
