@@ -94,3 +94,11 @@ def test_policy_show_tells_the_rules_of_settings_preset_or_file() -> None:
     plain = json.loads(sluice("policy", "show", "p.yaml", "--json").stdout)
     assert plain["rules"]["concepts"]["sd.c01"] == {"action": "BLUR", "offset": -0.01, "threshold": None}
     assert plain["audiences"][0]["match"] == {"age_tier": ["not said", "teen"]}
+
+
+def test_policy_show_of_something_unknown_names_the_presets() -> None:
+    result = sluice("policy", "show", "nope")
+    assert result.exit_code == 2
+    assert "nope is no file and no preset; presets are balanced, diffusers-exact" in " ".join(
+        result.stderr.replace("│", " ").split()
+    )

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from sluice.cli import app
 from sluice.cli.frame import Invocation
-from sluice.core.errors import BadSettings, BrokerLost
+from sluice.core.errors import BrokerLost
 from sluice_schemas import (
     DeadLetter,
     DeadLetterError,
@@ -181,9 +181,10 @@ def test_a_dead_letter_is_shown_by_place_or_image(broker: str, topics: str) -> N
     assert by_place[0]["error"]["message"] == "the store says 404"
     assert "the store says 404" in sluice("dlq", "show", "i-1").stdout
     assert f"{len(LETTER.value or b'')} bytes; --json shows them" in sluice("dlq", "show", "i-1").stdout
-    absent = sluice("dlq", "show", "i-9").exception
-    assert isinstance(absent, BadSettings)
-    assert str(absent) == "no dead letter i-9; see: sluice dlq list"
+    for command in ("show", "requeue"):
+        absent = sluice("dlq", command, "i-9")
+        assert absent.exit_code == 2
+        assert "no dead letter i-9; see: sluice dlq list" in absent.stderr
 
 
 def test_requeue_puts_the_record_back_as_it_came(broker: str, topics: str) -> None:
@@ -203,7 +204,6 @@ def test_requeue_puts_the_record_back_as_it_came(broker: str, topics: str) -> No
 def test_requeue_wants_to_be_told_which(topics: str) -> None:
     assert topics
     assert sluice("dlq", "requeue").exit_code == 2
-    assert isinstance(sluice("dlq", "requeue", "i-9").exception, BadSettings)
 
 
 def test_no_broker_is_said_as_such(monkeypatch: pytest.MonkeyPatch) -> None:

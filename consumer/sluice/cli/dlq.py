@@ -9,7 +9,6 @@ import typer
 from sluice.cli.frame import FOUND, AsJson, emit, say, settings_of, show
 from sluice.cli.tail import plain_event
 from sluice.core.deadline import Deadline
-from sluice.core.errors import BadSettings
 from sluice.settings import Settings
 from sluice_schemas import DeadLetter
 
@@ -142,5 +141,5 @@ def _fields(letter: DeadLetter) -> Iterator[tuple[str, object]]:
             yield name, value
 
 
-def _absent(which: list[str]) -> BadSettings:
-    return BadSettings(f"no dead letter {', '.join(which)}; see: sluice dlq list")
+def _absent(which: list[str]) -> typer.BadParameter:
+    return typer.BadParameter(f"no dead letter {', '.join(which)}; see: sluice dlq list", param_hint="WHICH")

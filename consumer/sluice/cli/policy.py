@@ -45,7 +45,12 @@ def show_policy(
 def _found(context: typer.Context, name: str) -> Policy:
     if not name:
         return policies.chosen(settings_of(context).policy)
-    return policies.preset(name) if name in policies.PRESETS else policies.read(Path(name))
+    if name in policies.PRESETS:
+        return policies.preset(name)
+    if not Path(name).exists():
+        presets = ", ".join(policies.PRESETS)
+        raise typer.BadParameter(f"{name} is no file and no preset; presets are {presets}", param_hint="POLICY")
+    return policies.read(Path(name))
 
 
 def _plain(policy: Policy) -> dict[str, object]:
