@@ -1,17 +1,30 @@
-"""`python -m tests.bench NAME [--json FILE]`: run one benchmark and print its table."""
+"""`python -m tests.bench NAME [--json FILE]`: run one benchmark and print what it found."""
 
 import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Protocol
 
-from tests.bench import codec, transactions
-from tests.bench.measure import Ratio
+from tests.bench import codec, memory, soak, transactions
 
-BENCHMARKS: Mapping[str, Callable[[], Iterable[Ratio]]] = {
-    "codec": codec.ratios,
-    "transactions": transactions.ratios,
+
+class Result(Protocol):
+    """What a benchmark found."""
+
+    def as_text(self) -> str:
+        """Say it in a line."""
+
+    def as_json(self) -> dict[str, object]:
+        """Return the figures."""
+
+
+BENCHMARKS: Mapping[str, Callable[[float], Iterable[Result]]] = {
+    "codec": lambda _: codec.ratios(),
+    "memory": lambda _: memory.measured(),
+    "soak": soak.soaked,
+    "transactions": lambda _: transactions.ratios(),
 }
 
 
@@ -20,11 +33,11 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m tests.bench", description=__doc__)
     parser.add_argument("name", choices=BENCHMARKS)
     parser.add_argument("--json", type=Path, help="write the figures there too")
+    parser.add_argument("--minutes", type=float, default=10.0, help="how long to soak (default: %(default)g)")
     arguments = parser.parse_args()
-    results = list(BENCHMARKS[arguments.name]())
+    results = list(BENCHMARKS[arguments.name](arguments.minutes))
     for result in results:
-        ways = ", ".join(f"{name} {us:.1f} us" for name, us in result.us.items())
-        sys.stdout.write(f"{result.what}: {ways}, ratio {result.ratio:.2f}\n")
+        sys.stdout.write(f"{result.as_text()}\n")
     if arguments.json:
         arguments.json.write_text(json.dumps([result.as_json() for result in results], indent=2) + "\n")
 

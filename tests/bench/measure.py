@@ -21,6 +21,11 @@ class Ratio:
         first, second = self.us.values()
         return first / second
 
+    def as_text(self) -> str:
+        """Return both ways and their ratio in words."""
+        ways = ", ".join(f"{name} {us:.1f} us" for name, us in self.us.items())
+        return f"{self.what}: {ways}, ratio {self.ratio:.2f}"
+
     def as_json(self) -> dict[str, object]:
         """Return the figures, rounded to what means something."""
         return {"what": self.what, "us": {k: round(v, 1) for k, v in self.us.items()}, "ratio": round(self.ratio, 2)}

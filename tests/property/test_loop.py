@@ -197,6 +197,7 @@ def play(seed: int, loop_type: LoopType = Loop) -> None:
     world = World(seed, loop_type)
     world.run(turns=120)
     check(world)
+    check_blame(world)
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))

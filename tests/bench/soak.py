@@ -1,0 +1,123 @@
+"""`sluice run` under a steady flow for minutes: what grows, of its memory, threads, open files and processes.
+
+The simulator is the source, broken and hostile inputs among the rest. On Apache Kafka with KAFKA_HOME, else on the
+embedded broker. Needs Linux.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from signal import SIGTERM
+from statistics import linear_regression
+from time import monotonic, sleep
+
+from sluice.settings import MIB
+from sluice_sim.options import Options, Shares
+from sluice_sim.stream import Stream
+from tests.chaos.feed import Feed, now, small
+from tests.chaos.stage import Stage
+from tests.chaos.worker import Worker
+from tests.support.brokers import apache_kafka, embedded
+from tests.support.usage import Usage, usage
+
+LOOK_EVERY_S = 1.0
+WARM_SHARE = 0.2  # of the time: caches fill, decoders are replaced for the first time, arenas grow
+BACKLOG = 400
+READY_WITHIN_S = 120.0
+ENDLESS = 10_000_000
+SHARES = Shares(by_file=0, by_http=0, hostile=0.03)  # the fuse stops the consumer at 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the consumer used at a moment, in seconds since the start, and how many events it had landed."""
+
+    at_s: float
+    landed: int
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Soak:
+    """All looks of a soak; what is said of it leaves the warm-up out."""
+
+    looks: Sequence[Look]
+
+    @property
+    def steady(self) -> Sequence[Look]:
+        """The looks after the warm-up."""
+        return [look for look in self.looks if look.at_s >= WARM_SHARE * self.looks[-1].at_s]
+
+    def slope(self, figure: Callable[[Usage], float]) -> float:
+        """Return how much a figure grows in a minute, by least squares."""
+        minutes = [look.at_s / 60 for look in self.steady]
+        return linear_regression(minutes, [figure(look.usage) for look in self.steady]).slope
+
+    def range(self, figure: Callable[[Usage], float]) -> tuple[float, float]:
+        """Return the least and the most of a figure."""
+        figures = [figure(look.usage) for look in self.steady]
+        return min(figures), max(figures)
+
+    def as_json(self) -> dict[str, object]:
+        """Return the figures: sizes in MiB, slopes in MiB a minute, ranges as least and most."""
+        last = self.looks[-1]
+        return {
+            "minutes": round(last.at_s / 60, 1),
+            "events": last.landed,
+            "events_per_s": round((last.landed - self.looks[0].landed) / last.at_s, 1),
+            "rss_slope": round(self.slope(lambda u: u.rss) / MIB, 3),
+            "rss": [round(size / MIB) for size in self.range(lambda u: u.rss)],
+            "decoders_rss_slope": round(self.slope(lambda u: u.children_rss) / MIB, 3),
+            "threads": self.range(lambda u: u.threads),
+            "files": self.range(lambda u: u.files),
+            "children": self.range(lambda u: u.children),
+            "rss_by_minute": [round(look.usage.rss / MIB, 1) for look in self._minutes()],
+        }
+
+    def as_text(self) -> str:
+        """Return the figures in words."""
+        return "soak: " + ", ".join(f"{name} {figure}" for name, figure in self.as_json().items())
+
+    def _minutes(self) -> Iterator[Look]:
+        return (look for before, look in pairwise(self.looks) if int(before.at_s / 60) != int(look.at_s / 60))
+
+
+def soak(stage: Stage, seconds: float) -> Soak:
+    """Keep one consumer busy for so long, look at it every second, then let it leave."""
+    with Worker(stage) as worker:
+        _await_ready(worker)
+        stream = small(Stream(Options(events=ENDLESS, pictures=60, shares=SHARES), now=now))
+        with Feed(stage, stream, may_go=lambda number: number < worker.landed + BACKLOG):
+            looks = list(_looks(worker, seconds))
+        worker.send(SIGTERM)
+        assert worker.wait() == 0
+    return Soak(looks)
+
+
+def soaked(minutes: float) -> Iterator[Soak]:
+    """Soak on a broker of our own."""
+    kafka = "KAFKA_HOME" in os.environ
+    opened: Callable[[Path], AbstractContextManager[str]] = apache_kafka if kafka else embedded
+    with tempfile.TemporaryDirectory() as folder, opened(Path(folder)) as address:
+        journal = {"SLUICE_POISON__JOURNAL_FOLDER": f"{folder}/journal"}
+        yield soak(Stage(address, Path(folder), evicts=kafka, given=journal).set_up(), 60 * minutes)
+
+
+def _await_ready(worker: Worker) -> None:
+    deadline = monotonic() + READY_WITHIN_S
+    while not worker.ready:
+        assert monotonic() < deadline, worker.log.read_text()
+        assert not worker.over, worker.log.read_text()
+        sleep(LOOK_EVERY_S)
+
+
+def _looks(worker: Worker, seconds: float) -> Iterator[Look]:
+    started = monotonic()
+    while (at_s := monotonic() - started) < seconds:
+        assert not worker.over, worker.log.read_text()
+        yield Look(at_s, worker.landed, usage(worker._life.pid))
+        sleep(LOOK_EVERY_S)
