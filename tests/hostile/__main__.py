@@ -22,7 +22,7 @@ def main() -> int:
     asked = _parsed()
     report = Report(asked.seed)
     files = chain(corpus(asked.seed), () if asked.without_pillow else pillow_images())
-    _try(files, report)
+    _try(files, report, asked.timeout_s)
     if asked.browser_files:
         _compare(asked, report)
     sys.stdout.write(report.as_text() + "\n")
@@ -31,8 +31,8 @@ def main() -> int:
     return 0 if report.clean else 1
 
 
-def _try(files: Iterable[Specimen], report: Report) -> None:
-    with bench() as decoders, starter() as judge:
+def _try(files: Iterable[Specimen], report: Report, timeout_s: float) -> None:
+    with bench(timeout_s=timeout_s) as decoders, starter() as judge:
         for result in Trial(decoders, judge).results(files):
             report.add(result)
         report.deaths, report.templates_survived = decoders.deaths, decoders.templates_survived
@@ -43,7 +43,7 @@ def _compare(asked: argparse.Namespace, report: Report) -> None:
     if path is None:
         sys.stdout.write("no Chromium is installed: nothing was compared with a browser\n")
         return
-    with bench(1) as decoders, chromium(path) as browser:
+    with bench(1, timeout_s=asked.timeout_s) as decoders, chromium(path) as browser:
         for comparison in comparisons(sample(corpus(asked.seed), asked.browser_files, asked.seed), decoders, browser):
             report.compare(comparison)
 
@@ -53,6 +53,12 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--json", type=Path, help="where the findings go")
     parser.add_argument("--browser-files", type=int, default=200, help="files compared with Chromium; 0 for none")
+    parser.add_argument(
+        "--timeout-s",
+        type=float,
+        default=2.0,
+        help="wall time for one image; more than a consumer's on a crowded machine",
+    )
     parser.add_argument("--without-pillow", action="store_true", help="leave out what must be downloaded")
     return parser.parse_args()
 

@@ -93,13 +93,13 @@ def _meant(
 
 
 def _unlike(samples: Samples, key: Samples) -> NDArray[np.float64]:
-    seen: NDArray[np.float64] = (samples != key).any(2).astype(np.float64)
-    return seen
+    return np.where((samples == key).all(2), 0.0, 1.0)
 
 
 def _through(colours: NDArray[np.uint8], gamma: int) -> NDArray[np.uint8]:
     """Apply gAMA on a screen of 2.2."""
-    return np.rint(255 * (colours / 255) ** (100_000 / gamma / 2.2)).astype(np.uint8)
+    applied: NDArray[np.uint8] = np.rint(255 * (colours / 255) ** (100_000 / gamma / 2.2)).astype(np.uint8)
+    return applied
 
 
 def _packed(samples: Samples, bits: int, *, interlaced: bool) -> bytes:
