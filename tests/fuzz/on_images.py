@@ -1,9 +1,11 @@
 """What pretends to be an image: our own parsers, the whole decoder, and a decoder process that was taken over."""
 
+import math
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import astuple
 from functools import partial
 from random import Random
 
@@ -31,6 +33,7 @@ LIMITS = Limits(
     formats=("PNG", "JPEG", "WEBP", "GIF", "AVIF"),
 )
 ANSWER_LIMITS = Limits(max_tiles=1, thumbnail_edge=4)
+PIXEL_BYTES = 3 * (EDGE * EDGE + 4 * 4)
 
 
 def image(data: bytes) -> None:
@@ -108,34 +111,45 @@ def gif_seeds() -> list[bytes]:
 
 
 def answer(data: bytes) -> None:
-    """Hear any answer from a decoder process: a Picture that is as it must be, a known reason, or Garbled."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        theirs.settimeout(0.0)
-        with suppress(BlockingIOError):
-            theirs.sendall(data)
+    """Hear any answer from a decoder process: a Picture that is as it must be, a known reason, or Garbled.
+
+    The pixels that an answer announces follow by themselves.
+    """
+    with _pair() as (ours, theirs):
+        theirs.sendall(data[: 1 << 13] + bytes(PIXEL_BYTES))
         theirs.shutdown(socket.SHUT_WR)
         with _known_reason(), suppress(Garbled):
             found = receive_picture(ours, ANSWER_LIMITS, sha256="0" * 64, deadline_s=time.monotonic() + 30)
             assert found.tiles.shape == (1, EDGE, EDGE, 3)
             assert min(found.width, found.height, found.frames) >= 1
             assert 0 <= found.coverage <= 1
+            assert all(math.isfinite(value) and value >= 0 for value in astuple(found.technical))
 
 
-def answer_seeds() -> list[bytes]:
-    """Return a picture, and refusals."""
-    tiles, small = np.zeros((1, EDGE, EDGE, 3), np.uint8), np.zeros((2, 3, 3), np.uint8)
-    measures = Technical(0.5, 0.5, 0.0, 0.0, 1.0)
-    seen = Picture("0" * 64, "image/png", 3, 2, 1, tiles, 1.0, measures, small)
-    seeds = [_said(partial(send_picture, picture=seen))]
-    return seeds + [_said(partial(send_unreadable, error=Unreadable(reason, "why"))) for reason in ("corrupt", "no")]
-
-
-def _said(say: "partial[None]") -> bytes:
+@contextmanager
+def _pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Yield two ends with room for a whole answer, as nobody reads while it is said."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+            end.settimeout(30)
+        yield ours, theirs
+
+
+def answer_seeds() -> list[bytes]:
+    """Return a picture without its pixels, the same with odd numbers, and refusals."""
+    tiles, small = np.zeros((1, EDGE, EDGE, 3), np.uint8), np.zeros((2, 3, 3), np.uint8)
+    measures = Technical(0.5, 0.5, 0.0, 0.0, 1.0)
+    seen = Picture("0" * 64, "image/png", 3, 2, 1, tiles, 1.0, measures, small)
+    refusals = [Unreadable(reason, "why") for reason in ("corrupt", "no such reason")]
+    spoken = _said(partial(send_picture, picture=seen))[: -(tiles.size + small.size)]
+    odd = [spoken.replace(b"0.5", number) for number in (b"NaN", b"-1 ", b"1e9")]
+    return [spoken, *odd, *(_said(partial(send_unreadable, error=error)) for error in refusals)]
+
+
+def _said(say: "partial[None]") -> bytes:
+    with _pair() as (ours, theirs):
         say(theirs)
         theirs.shutdown(socket.SHUT_WR)
         return b"".join(iter(lambda: ours.recv(1 << 20), b""))
@@ -145,5 +159,5 @@ TARGETS = (
     Target("image", image, image_seeds),
     Target("png", parse_png, png_seeds),
     Target("gif", parse_gif, gif_seeds),
-    Target("answer", answer, answer_seeds, max_bytes=180_000),
+    Target("answer", answer, answer_seeds),
 )

@@ -1,5 +1,6 @@
 """What people and events write: references, addresses, policies."""
 
+import re
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from tests.fuzz.target import Target
 from tests.support.references import ALLOWED, FORBIDDEN, PUBLIC, REFUSED, RULES
 
 VERSION_4, VERSION_6 = 4, 16
+PLAIN_HOST = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")
 
 
 def url(data: bytes) -> None:
@@ -20,6 +22,7 @@ def url(data: bytes) -> None:
     with suppress(Refused):
         found = parse(text, RULES)
         if isinstance(found, Web):
+            assert PLAIN_HOST.fullmatch(found.host)
             other = urlsplit(text)
             assert other.scheme == found.scheme
             assert other.hostname == found.host.strip("[]") or ip_address(other.hostname or "") == _address(found.host)
