@@ -4,10 +4,12 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.support import commands
 from tests.support.brokers import EMBEDDED
 
-pytestmark = list(EMBEDDED)
+pytestmark = [*EMBEDDED, pytest.mark.timeout(900)]
 
 
 def test_a_demo_with_a_killed_consumer_answers_every_event_once_and_leaves_nothing(tmp_path: Path) -> None:
@@ -27,7 +29,7 @@ def test_a_demo_with_a_killed_consumer_answers_every_event_once_and_leaves_nothi
     assert "SIGKILL" in report["notes"][0]
     assert "0 lost, 0 duplicated, 0 out of order" in result.stdout
     assert list(tmp_path.glob("sluice-demo-*")) == []
-    assert commands.running_in(tmp_path) == []
+    commands.await_end_in(tmp_path)
 
 
 def test_an_interrupted_demo_stops_everything_it_started(tmp_path: Path) -> None:
@@ -37,10 +39,10 @@ def test_an_interrupted_demo_stops_everything_it_started(tmp_path: Path) -> None
         while "loading" not in process.stderr.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=commands.TIMEOUT_S)
     finally:
         process.kill()
     assert process.returncode == 130
     assert "interrupted" in said
     assert list(tmp_path.glob("sluice-demo-*")) == []
-    assert commands.running_in(tmp_path) == []
+    commands.await_end_in(tmp_path)
