@@ -25,7 +25,7 @@ STARTING = {
     "classic": (Api.JOIN_GROUP, Api.SYNC_GROUP, Api.INIT_PRODUCER_ID),
     "consumer": (Api.CONSUMER_GROUP_HEARTBEAT, Api.INIT_PRODUCER_ID),
 }
-ACTS = (*[Act.RESET, Act.CUT, Act.DELAY] * 3, Act.DROP)
+ACTS = (Act.RESET, Act.CUT, Act.DELAY, Act.DROP)
 DELAYS_S = (0.1, 10.0)
 
 
@@ -56,7 +56,7 @@ def network(trial: Trial, proxy: Proxy) -> None:
     starting = STARTING[trial.stage.protocol]
     for number in strikes(trial):
         api = trial.rng.choice((STEPS, READING[trial.stage.protocol], STEPS, starting)[number % 4])
-        act = trial.rng.choice(ACTS)
+        act = ACTS[number // 4 % len(ACTS)]
         rule = proxy.add(Rule(act, partial(_is, api), seconds=act == Act.DELAY and trial.rng.uniform(*DELAYS_S)))
         if api in starting:
             trial.rng.choice(trial.workers).send(signal.SIGTERM)
