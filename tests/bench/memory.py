@@ -16,6 +16,7 @@ from time import monotonic, sleep
 from confluent_kafka import Producer
 from PIL import Image as Pillow
 
+from sluice.bus.client import FETCH_MAX_BYTES
 from sluice.settings import MIB, Settings
 from sluice_schemas import Generator, Image, ImageGenerated, encode
 from tests.chaos.stage import Stage
@@ -25,7 +26,6 @@ from tests.support.plugins import installed
 from tests.support.usage import children_peaks, forget_peak, peak_rss, usage
 
 TILE_BYTES = 224 * 224 * 3
-FETCH_MAX_BYTES = 52_428_800  # librdkafka's own fetch.max.bytes
 SLACK_BYTES = 64 * MIB  # what the allocators of Python, torch and C keep or lose between pieces
 EDGES = (320, 400, 480, 560)  # of noise, which does not compress: 0.3 to 0.9 MB
 LOOK_EVERY_S = 0.1

@@ -6,25 +6,29 @@ embedded broker. Needs Linux.
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from signal import SIGTERM
 from statistics import linear_regression
+from threading import Event
 from time import monotonic, sleep
 
 from sluice.settings import MIB
 from sluice_sim.options import Options, Shares
-from sluice_sim.stream import Stream
-from tests.chaos.feed import Feed, now, small
+from sluice_sim.sender import Delivery, send
+from sluice_sim.stream import Emission, Stream
+from tests.chaos.feed import now, small
 from tests.chaos.stage import Stage
 from tests.chaos.worker import Worker
 from tests.support.brokers import apache_kafka, embedded
 from tests.support.usage import Usage, usage
 
 LOOK_EVERY_S = 1.0
+PACE_S = 0.02
 WARM_SHARE = 0.2  # of the time: caches fill, decoders are replaced for the first time, arenas grow
 BACKLOG = 400
 READY_WITHIN_S = 120.0
@@ -91,8 +95,15 @@ def soak(stage: Stage, seconds: float) -> Soak:
     with Worker(stage) as worker:
         _await_ready(worker)
         stream = small(Stream(Options(events=ENDLESS, pictures=60, shares=SHARES), now=now))
-        with Feed(stage, stream, may_go=lambda number: number < worker.landed + BACKLOG):
-            looks = list(_looks(worker, seconds))
+        with ThreadPoolExecutor(1) as source:
+            over = Event()
+            delivery = Delivery(stage.broker, stage.topics.images)
+            sending = source.submit(send, _paced(stream, worker, over), delivery, on_sent=lambda _: None)
+            try:
+                looks = list(_looks(worker, seconds))
+            finally:
+                over.set()
+        assert sending.result() > 0
         worker.send(SIGTERM)
         assert worker.wait() == 0
     return Soak(looks)
@@ -105,6 +116,16 @@ def soaked(minutes: float) -> Iterator[Soak]:
     with tempfile.TemporaryDirectory() as folder, opened(Path(folder)) as address:
         journal = {"SLUICE_POISON__JOURNAL_FOLDER": f"{folder}/journal"}
         yield soak(Stage(address, Path(folder), evicts=kafka, given=journal).set_up(), 60 * minutes)
+
+
+def _paced(stream: Iterable[Emission], worker: Worker, over: Event) -> Iterator[Emission]:
+    """Hold events back while enough of them wait for the worker."""
+    for number, emission in enumerate(stream):
+        while number >= worker.landed + BACKLOG and not over.wait(PACE_S):
+            pass
+        if over.is_set():
+            return
+        yield emission
 
 
 def _await_ready(worker: Worker) -> None:

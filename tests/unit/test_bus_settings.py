@@ -30,6 +30,12 @@ def ignore(_: KafkaError) -> None:
     pass
 
 
+def test_an_answer_of_a_broker_is_bounded_and_never_larger_than_what_is_received() -> None:
+    assert consumer_config(LOCAL)["fetch.max.bytes"] == 32 * 1024 * 1024
+    narrow = LOCAL.model_copy(update={"receive_max_bytes": 10_000_000})
+    assert consumer_config(narrow)["fetch.max.bytes"] < 10_000_000
+
+
 def test_the_settings_that_exactly_once_rests_on() -> None:
     consumer, producer = consumer_config(LOCAL), producer_config(LOCAL)
     assert consumer["enable.auto.commit"] is False

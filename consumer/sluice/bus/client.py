@@ -24,6 +24,7 @@ Client = TypeVar("Client")
 _logger = logging.getLogger(__name__)
 
 CLIENT_ID = "sluice"
+FETCH_MAX_BYTES = 32 * 1024 * 1024  # prefetching may overshoot its bound by one answer of each broker
 LINGER_MS = 2  # a transaction is filled at once, so waiting longer only delays its commit
 MESSAGE_MAX_BYTES = 4 * 1024 * 1024  # a dead letter may carry an event of `media.max_event_bytes` and its headers
 
@@ -182,7 +183,8 @@ def _common(kafka: Kafka) -> Config:
         "client.id": CLIENT_ID,
         "security.protocol": kafka.security_protocol.value,
         "receive.message.max.bytes": kafka.receive_max_bytes,
-        "fetch.max.bytes": kafka.receive_max_bytes - 1024,  # librdkafka wants room for the protocol's own bytes
+        # librdkafka wants room for the protocol's own bytes.
+        "fetch.max.bytes": min(FETCH_MAX_BYTES, kafka.receive_max_bytes - 1024),
         "reconnect.backoff.max.ms": 2000,  # a broker that is back is found soon
         "log_level": 2,  # librdkafka's own lines on stderr; errors arrive by callback
     }
