@@ -24,17 +24,26 @@ LOOK_EVERY_S = 0.02
 
 
 class Feed:
-    """Sends in a thread of its own, each event by its number when it may go; leaving the block stops it.
+    """Sends in a thread of its own, each event by its number when it may go, until there are enough.
 
-    `sent` holds what the broker acknowledged, `ends` the next offset of each partition, `inbox` hands all on.
+    Leaving the block stops it. `sent` holds what the broker acknowledged, `ends` the next offset of each partition,
+    `inbox` hands all on.
     """
 
-    def __init__(self, stage: Stage, emissions: Iterable[Emission], *, may_go: Callable[[int], bool]) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        emissions: Iterable[Emission],
+        *,
+        may_go: Callable[[int], bool],
+        enough: Callable[[int], bool],
+    ) -> None:
         self.inbox = Inbox()
         self.sent: list[Sent] = []
         self.ends: dict[int, int] = {}
         self._stop = Event()
         self._may_go = may_go
+        self._enough = enough
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
         self._sending = self._thread.submit(
             send,
@@ -69,8 +78,10 @@ class Feed:
 
     def _bounded(self, emissions: Iterable[Emission]) -> Iterator[Emission]:
         for number, emission in enumerate(emissions):
-            while not self._may_go(number) and not self._stop.wait(LOOK_EVERY_S):
+            while not (self._enough(number) or self._may_go(number) or self._stop.wait(LOOK_EVERY_S)):
                 pass
+            if self._enough(number):
+                return
             yield emission
 
 

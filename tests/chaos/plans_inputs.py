@@ -17,6 +17,7 @@ DOWN_S = (60.0, 90.0)
 def poison(trial: Trial) -> None:
     """Do nothing but count: some pictures end every life that decodes them, until the consumer gets past them."""
     met: set[str] = set()
+    trial.enough = True
     while not trial.settled:
         deaths = {worker.name: len(worker.died_at) for worker in trial.workers}
         trial.turn()

@@ -53,7 +53,7 @@ LONG = (
     Part("network", 20, 9_000),
     Part("brokers", 12, 9_000),
     Part("brokers", 8, 6_000, "consumer"),
-    Part("poison", 3, 2_000),
+    Part("poison", 3, 1_000),
     Part("store", 4, 4_000),
     Part("scale", 10, 6_000, workers=1),
     Part("rolling", 12, 6_000),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from itertools import cycle, islice
+from itertools import cycle
 from math import inf
 from random import Random
 from time import monotonic
@@ -32,7 +32,10 @@ MOST_ENDINGS = 25  # of workers that leave by themselves
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How big a trial is. With nothing new for `patience_s` it gives up and counts what is missing as lost."""
+    """How big a trial is: so many events, or as many more as its faults take.
+
+    With nothing new for `patience_s` it gives up and counts what is missing as lost.
+    """
 
     events: int
     faults: int
@@ -87,8 +90,9 @@ class Trial:
             self.hire()
         self.answered = 0
         self.budget = inf  # of events; what a fault takes long to get over shall not use up those of the next
-        events = islice(cycle(deck(size.options, poison=size.poison, shelf=stage.shelf)), size.events)
-        self.feed = stack.enter_context(Feed(stage, events, may_go=self._may_go))
+        self.enough = False  # of faults; until then events go on, so that there is always work
+        events = cycle(deck(size.options, poison=size.poison, shelf=stage.shelf))
+        self.feed = stack.enter_context(Feed(stage, events, may_go=self._may_go, enough=self._is_enough))
         self.observer = stack.enter_context(Observer(stage.broker, self.feed.inbox, topics=stage.topics))
         stable = partial(stage.group.committed, stable=True, within_s=WATCH_WITHIN_S)
         self.watch = stack.enter_context(Watch(stable, lambda: self.observer.furthest))
@@ -108,7 +112,7 @@ class Trial:
     @property
     def settled(self) -> bool:
         """Whether everything is sent and answered in full."""
-        return self.feed.over and self.answered >= self.size.events and not self.observer.outstanding
+        return self.feed.over and self.answered >= len(self.feed.sent) and not self.observer.outstanding
 
     def turn(self) -> None:
         """Start again what ended, take in what came out; raises GaveUp."""
@@ -171,6 +175,9 @@ class Trial:
     def _may_go(self, number: int) -> bool:
         return number < min(self.answered + self.size.backlog, self.budget)
 
+    def _is_enough(self, number: int) -> bool:
+        return self.enough and number >= self.size.events
+
     def _follow(self) -> None:
         answered = self.observer.furthest
         for wound in self._wounds:
@@ -197,7 +204,7 @@ def hold(stage: Stage, size: Size, name: str, plan: Plan) -> Finding:
         trial = Trial(stage, size, stack)
         try:
             plan(trial)
-            trial.budget = inf
+            trial.enough, trial.budget = True, inf
             trial.until(lambda: trial.settled and all(worker.ready for worker in trial.workers))
         except GaveUp as error:
             sys.stderr.write(f"{error}\n")
