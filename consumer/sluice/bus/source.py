@@ -169,9 +169,7 @@ class KafkaSource:
     def _report(self, error: KafkaError) -> None:
         """Sort out an error: what will not pass ends the process, the rest librdkafka tries again by itself."""
         if error.code() in _DENIED:
-            raise Denied(
-                f"kafka: {error.str()}; grant Read on topic {self._topic} and on the group: sluice topics acls"
-            )
+            raise Denied(f"kafka: {error.str()}; grant Read on topic {self._topic} and the group: sluice topics acls")
         if error.fatal():
             raise Fatal(f"kafka: {error.str()}")
         if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
