@@ -14,6 +14,8 @@ from tests.chaos.stage import ANSWER_WITHIN_S, Stage
 from tests.chaos.trial import Size, hold, read_again
 from tests.support.brokers import EMBEDDED, KAFKA
 
+pytestmark = pytest.mark.timeout(900)  # a life of `sluice run` takes seconds to start, on a crowded machine a minute
+
 SIZES = {  # the embedded broker serves one worker only; two hand partitions to each other at every kill
     "embedded": Size(events=700, faults=3, pictures=12, backlog=250),
     "kafka": Size(events=900, faults=3, pictures=12, backlog=250, workers=2),
