@@ -16,7 +16,7 @@ from sluice.core.domain import Picture
 from sluice.core.errors import Unreadable
 from sluice.core.seams import MetricName
 from sluice.media.pool import DecoderPool
-from sluice.settings import Media
+from sluice.settings import MIB, Media
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
 """Every format that can be opened at all: the two that wait to be asked for are as hostile."""
@@ -24,7 +24,10 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the pool made of an image, and what that cost. `reason` is empty for a picture."""
+    """What the pool made of an image, and what that cost. `reason` is empty for a picture.
+
+    `resident_bytes` is the most that the decoder had of its own.
+    """
 
     picture: Picture | None
     reason: str
@@ -32,6 +35,8 @@ class Answer:
     cpu_s: float
     resident_bytes: int
 
+
+_WORTH_A_WALK = 384 * MIB
 
 Notes = dict[bytes, Answer]
 """Answers by the SHA-256 of what was asked."""
@@ -128,11 +133,23 @@ def _cpu_s(pid: int) -> float:
 
 
 def _peak_bytes(pid: int) -> int:
-    """Return the high-water mark of a process's resident memory, and set it back to what is resident now."""
-    status = _read(f"/proc/{pid}/status")
+    """Return the high-water mark of a process's own resident memory, and set it back to what is resident now.
+
+    What it shares with the template (the libraries and what they had read) is resident once for all decoders; it takes
+    a walk over the page tables to tell, so a peak that is small anyway is given with it.
+    """
+    peak = _sum_bytes(pid, "status", "VmHWM")
+    if peak > _WORTH_A_WALK:
+        peak -= _sum_bytes(pid, "smaps_rollup", "Shared_")
     with suppress(OSError):
         Path(f"/proc/{pid}/clear_refs").write_text("5")
-    return next((1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")), 0)
+    return peak
+
+
+def _sum_bytes(pid: int, file: str, name: str) -> int:
+    """Add up the lines of a process's file that begin with `name`; they are in KiB."""
+    lines = _read(f"/proc/{pid}/{file}").splitlines()
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 def _read(path: str) -> str:
