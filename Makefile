@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL = $(PIP) install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 PACKAGES := pyproject.toml schemas/pyproject.toml constraints.txt
 
-.PHONY: help demo test check bench fuzz format clean
+.PHONY: help demo test chaos check bench fuzz format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -24,6 +24,9 @@ demo: $(VENV)/.demo ## Moderate a few thousand drawn images on a local broker (D
 
 test: $(VENV)/.dev ## Run the tests (KAFKA_HOME and SLUICE_TEST_REGISTRY widen them; see CONTRIBUTING.md)
 	$(BIN)/python -m pytest $(TEST_ARGS)
+
+chaos: $(VENV)/.dev ## Kill workers 26 times over 20,000 events on three brokers (needs KAFKA_HOME; tests/chaos/README.md)
+	$(BIN)/python -m tests.chaos --plan quick
 
 check: $(VENV)/.dev ## Lint, types, layers, schema compatibility, docs in step
 	$(BIN)/ruff check .
