@@ -71,7 +71,7 @@ def parse(data: bytes) -> Png:
     layers: list[Layer] = []
     header: tuple[int, ...] | None = None
     colours: dict[bytes, bytes] = {}
-    chunks = list(_chunks(data))
+    chunks = list(_chunks(data))  # all of them, before one is read: the last may be cut off
     for kind, start, length in chunks:
         body = data[start : start + length]
         if kind == b"IHDR" and length >= 13:  # noqa: PLR2004 - the fixed size of IHDR
@@ -122,8 +122,6 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     position, count = 8, 0
     while position + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
-        if length > len(data) - position - 8:
-            break
         yield kind, position + 8, length
         if kind == b"IEND":
             return
