@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 from sluice.bus.client import open_admin
 from sluice.core.deadline import Deadline
 
-ANSWER_WITHIN_S = 30.0
+ANSWER_WITHIN_S = 120.0
 ASK_AGAIN_S = 5.0
 BREATH_S = 0.1
 

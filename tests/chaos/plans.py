@@ -69,17 +69,35 @@ def _kill(trial: Trial, worker: Worker) -> None:
 
 
 def _fail(trial: Trial, worker: Worker, point: str) -> bool:
-    """Let a life die at a point, and tell whether it did. Partitions are revoked when somebody else leaves."""
+    """Let a life die at a point, and tell whether it did."""
     life, trial.budget = len(worker.endings), inf  # it may take several transactions more
-    worker.obey(Order(point, trial.rng.randint(1, LATEST_PASSAGE), trial.rng.uniform(0, IN_COMMIT_S)))
+
+    def over() -> bool:
+        return trial.settled or len(worker.endings) > life
+
     if point == "in_on_revoke":
         worker.obey(Order(point, trial.rng.randint(1, 2)))
-        trial.rng.choice([each for each in trial.workers if each is not worker]).send(signal.SIGTERM)
-    trial.until(lambda: trial.settled or len(worker.endings) > life)
+        _send_away(trial, trial.rng.choice([each for each in trial.workers if each is not worker]), over)
+    else:
+        worker.obey(Order(point, trial.rng.randint(1, LATEST_PASSAGE), trial.rng.uniform(0, IN_COMMIT_S)))
+    trial.until(over)
     if worker.died_at[life:] != [point]:
         return False
     trial.note(point, worker.name, mended=lambda: worker.ready)
     return True
+
+
+def _send_away(trial: Trial, worker: Worker, over: Callable[[], bool]) -> None:
+    """Let a worker leave and come back once the others share its partitions, or `over`; then they must give some up."""
+    worker.rests = True
+    worker.send(signal.SIGTERM)
+    shared = _now_and_then(lambda: worker.over and set(trial.group.owners().values()) == _names(trial) - {worker.name})
+    trial.until(lambda: over() or shared())
+    worker.rests = False
+
+
+def _names(trial: Trial) -> set[str]:
+    return {worker.name for worker in trial.workers}
 
 
 def _suspend(trial: Trial, worker: Worker) -> bool:
@@ -165,7 +183,7 @@ def strikes(trial: Trial) -> Iterator[int]:
     """Yield the number of each fault when it is due, at somebody's work; end early when there is no work any more."""
     share = LATEST * trial.size.events / max(1, trial.size.faults)
     for number in range(trial.size.faults):
-        trial.budget = share * (number + 1) + trial.size.backlog
+        trial.budget = share * (number + 1)
         _await_flow(trial, int(share * (number + trial.rng.random())))
         if trial.settled:
             return
@@ -175,6 +193,7 @@ def strikes(trial: Trial) -> Iterator[int]:
 def _await_flow(trial: Trial, due: int) -> None:
     """Wait until so many events are answered, others wait and somebody is at work, then for a moment of the dice."""
     flow = min(FLOW, trial.size.backlog // 2)
+    trial.budget = max(trial.budget, len(trial.feed.sent)) + trial.size.backlog
     trial.until(lambda: trial.settled or (trial.answered >= due and (trial.unanswered >= flow or trial.feed.over)))
     trial.until(lambda: trial.settled or bool(at_work(trial)))
     strike_at = monotonic() + trial.rng.uniform(0, PHASE_S)

@@ -132,6 +132,7 @@ class Worker:
         self.name = f"worker-{number}"
         self.endings: list[int] = []
         self.died_at: list[str | None] = []
+        self.rests = False  # if so it is not started again
         self._stage = stage
         self._life = self._start()
 
@@ -164,7 +165,7 @@ class Worker:
     def tend(self) -> bool:
         """Start it again if it ended, and tell whether it had."""
         code = self._life.exit_code
-        if code is None:
+        if code is None or self.rests:
             return False
         self.endings.append(code)
         self.died_at.append(self._life.died_at)
