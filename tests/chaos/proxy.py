@@ -7,7 +7,7 @@ from asyncio import StreamReader, StreamWriter
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -67,34 +67,39 @@ class Proxy:
         self._running.result()
 
     async def _run(self, ready: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]) -> None:
-        over = asyncio.Event()
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        listening: list[int] = []
         with ExitStack() as stack:
             try:
                 for door, port in self._doors.items():
                     server = await asyncio.start_server(partial(self._link, port), HOST, door, limit=BUFFER_BYTES)
                     stack.callback(server.close)
+                    listening += [each.fileno() for each in server.sockets]
             except OSError as error:
                 ready.set_exception(error)
                 return
-            ready.set_result((asyncio.get_running_loop(), over))
+            ready.set_result((loop, over))
             await over.wait()
+            # Whoever is just being let in must be in before a server closes: asyncio would forget the connection.
+            for each in listening:
+                loop.remove_reader(each)
+            while left := asyncio.all_tasks() - {asyncio.current_task()}:
+                for link in self._links:
+                    link.cancel()
+                await asyncio.wait(left)
         for link in self._links:
-            link.cancel()
-        for ending in await asyncio.gather(*self._links, return_exceptions=True):
-            if isinstance(ending, Exception):
-                raise ending
+            if not link.cancelled():
+                link.result()
 
     def _link(self, port: int, reader: StreamReader, writer: StreamWriter) -> None:
-        self._links.append(asyncio.create_task(self._lead(port, reader, writer)))
+        task = asyncio.create_task(self._lead(port, reader, writer))
+        task.add_done_callback(lambda _: _reset(writer))  # a task that is cancelled early runs nothing of its own
+        self._links.append(task)
 
     async def _lead(self, port: int, reader: StreamReader, writer: StreamWriter) -> None:
-        try:
+        with suppress(OSError):  # nobody there: a client that was let in is shown out
             broker = await asyncio.open_connection(HOST, port, limit=BUFFER_BYTES)
             await _Link(self, (reader, writer), broker).run()
-        except OSError:
-            pass  # nobody there: a client that was let in is shown out
-        finally:
-            _reset(writer)
 
 
 @dataclass(slots=True)

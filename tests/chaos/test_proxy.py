@@ -174,7 +174,7 @@ def test_a_held_request_arrives_on_the_old_connection_after_its_repetition_on_a_
 
 def test_whoever_comes_while_the_broker_is_down_is_shown_out() -> None:
     door, nobody = _free_ports(2)
-    with Proxy({door: nobody}) as proxy, closing(fresh(proxy)) as early, pytest.raises(ConnectionResetError):
+    with Proxy({door: nobody}) as proxy, pytest.raises(ConnectionResetError), closing(fresh(proxy)) as early:
         early.answer()
 
 
@@ -188,6 +188,15 @@ def test_offsets_of_a_transaction_say_whose_it_is_before_and_with_tags() -> None
     for version, body in ((2, struct.pack(">h", 5)), (3, b"\x00\x06")):
         request = Request.read(struct.pack(">hhih", Api.TXN_OFFSET_COMMIT, version, 9, -1) + body + b"txn-1" + b"rest")
         assert request.transactional_id == "txn-1"
+
+
+def test_who_comes_while_it_closes_is_shown_out(broker: Broker) -> None:
+    for _ in range(20):
+        with Proxy({_free_ports(1)[0]: broker.port}) as proxy:
+            early = [fresh(proxy) for _ in range(5)]
+        for one in early:
+            with closing(one), pytest.raises(ConnectionResetError):
+                one.answer()
 
 
 def test_a_port_that_is_taken_is_an_error(broker: Broker) -> None:
