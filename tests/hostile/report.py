@@ -1,7 +1,7 @@
 """What a trial found, counted: a table for people, JSON for machines."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from sluice.settings import MIB
@@ -68,7 +68,8 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it as plain values."""
-        return {**asdict(self), "clean": self.clean}
+        families = {name: _plain(tally) for name, tally in self.families.items()}
+        return {**_plain(self), "families": families, "total": _plain(self.total), "clean": self.clean}
 
     def as_text(self) -> str:
         """Return a table: one line per family, then what was wrong."""
@@ -83,6 +84,11 @@ class Report:
             "clean" if self.clean else f"NOT CLEAN: {len(wrong)} files",
         ]
         return "\n".join([head, *rows, *wrong, *tail])
+
+
+def _plain(counted: Tally | Report) -> dict[str, Any]:
+    """Return the fields of a value; `asdict` of Python 3.11 takes counters apart wrongly."""
+    return {part.name: getattr(counted, part.name) for part in fields(counted)}
 
 
 def _row(name: str, tally: Tally) -> str:

@@ -1,13 +1,16 @@
 """No file, however it was made, harms the consumer or passes for what it is not."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
 
+from sluice_schemas import Status
 from tests.hostile.bench import Bench, bench
 from tests.hostile.browser import chromium, executable
 from tests.hostile.catalogue import FAMILIES, SEED, corpus, family
 from tests.hostile.comparison import Agreement, Comparison, comparisons, sample
+from tests.hostile.report import Report
 from tests.hostile.specimen import Fate, Specimen
 from tests.hostile.trial import Result, Trial, starter
 
@@ -71,6 +74,20 @@ def test_no_decoder_died(results: dict[str, list[Result]], decoders: Bench) -> N
     assert results
     assert not decoders.deaths
     assert decoders.templates_survived
+
+
+def test_a_report_counts_and_is_plain_json() -> None:
+    report = Report(SEED)
+    report.add(Result("flips/a", Fate.ANSWERED, "corrupt", Status.INDETERMINATE, 0.1, 0.2, 3 << 20, ()))
+    assert report.clean
+    report.add(Result("ends/b", Fate.BLOCKED, "", Status.ALLOW, 0.3, 0.1, 1 << 20, ("a hazard is ALLOW",)))
+    found = json.loads(json.dumps(report.as_json()))
+    assert found["total"]["files"] == 2
+    assert found["families"]["flips"]["reasons"] == {"corrupt": 1}
+    assert found["total"]["max_resident_mib"] == 3.0
+    assert found["complaints"] == {"ends/b": ["a hazard is ALLOW"]}
+    assert not found["clean"]
+    assert "NOT CLEAN: 1 files" in report.as_text()
 
 
 def test_costly_files_are_stopped_in_time() -> None:
