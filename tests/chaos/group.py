@@ -20,7 +20,8 @@ class Group:
     """Asks until the coordinator, which may be moving, has answered. Members are known by their client ids."""
 
     def __init__(self, address: str, name: str, topic: str, partitions: int) -> None:
-        self._admin: AdminClient = open_admin({"bootstrap.servers": address, "log_level": 0}, lambda _: None)
+        self._address = address
+        self._admin = self._opened()
         # Not the admin client's way: asked while a coordinator is not there, librdkafka 2.16 may end the process.
         reader = {"bootstrap.servers": address, "group.id": name, "enable.auto.commit": False, "log_level": 0}
         self._stable = Consumer(reader | {"isolation.level": "read_committed"})
@@ -62,7 +63,17 @@ class Group:
         return self._leaders(self._topic)[partition]
 
     def _described(self) -> Any:
-        return _patiently(lambda: self._admin.describe_consumer_groups([self._name], request_timeout=ASK_AGAIN_S))
+        return _patiently(self._describe)
+
+    def _describe(self) -> Mapping[str, Future[Any]]:
+        self._admin = self._opened()  # an older one goes on asking a coordinator that was, for minutes
+        described: Mapping[str, Future[Any]] = self._admin.describe_consumer_groups(
+            [self._name], request_timeout=ASK_AGAIN_S
+        )
+        return described
+
+    def _opened(self) -> AdminClient:
+        return open_admin({"bootstrap.servers": self._address, "log_level": 0}, lambda _: None)
 
     def _leaders(self, topic: str) -> Mapping[int, int]:
         partitions = self._admin.list_topics(timeout=ANSWER_WITHIN_S).topics[topic].partitions

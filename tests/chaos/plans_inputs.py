@@ -25,7 +25,8 @@ def poison(trial: Trial) -> None:
             for word in worker.died_at[deaths[worker.name] :]:
                 if word and word not in met:
                     met.add(word)
-                    trial.note(POISON, word, mended=lambda worker=worker: worker.ready)  # type: ignore[misc]
+                    waiting = max(1, trial.unanswered)  # the picture itself, at least
+                    trial.note(POISON, word, mended=lambda worker=worker: worker.ready, waiting=waiting)  # type: ignore[misc]
 
 
 def store(trial: Trial, shop: "Shop") -> None:
