@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Callable
 from io import BytesIO
 from typing import Final, TypeAlias
-from zipfile import ZipFile
+from zipfile import ZipFile, ZipInfo
 
 from PIL import Image
 
@@ -37,7 +37,7 @@ def zip_archive() -> bytes:
     """Give a zip archive."""
     out = BytesIO()
     with ZipFile(out, "w") as archive:
-        archive.writestr("picture.png", _saved("PNG"))
+        archive.writestr(ZipInfo("picture.png"), _saved("PNG"))
     return out.getvalue()
 
 

@@ -1,6 +1,8 @@
 """All hostile files, made from one seed: the same seed gives the same bytes."""
 
+import sys
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from random import Random
 
 from tests.hostile import bombs, borders, colours, damage, faces, frames, samples, strangers
@@ -49,3 +51,15 @@ def corpus(seed: int = SEED) -> Iterator[Specimen]:
 def family(name: str, seed: int = SEED) -> Iterator[Specimen]:
     """Yield the files of one family; they do not depend on which others were made before."""
     return FAMILIES[name](Random(f"{seed} {name}"))
+
+
+def digest(name: str, seed: int = SEED) -> str:
+    """Return one SHA-256 of the names and bytes of a family."""
+    whole = sha256()
+    for specimen in family(name, seed):
+        whole.update(specimen.name.encode() + specimen.data)
+    return whole.hexdigest()
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join(digest(name) for name in sys.argv[1:] or FAMILIES) + "\n")

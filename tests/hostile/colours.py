@@ -4,6 +4,7 @@ import itertools
 import struct
 from collections.abc import Iterator
 from random import Random
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageCms, PngImagePlugin
@@ -13,8 +14,15 @@ from tests.hostile import scenes
 from tests.hostile.specimen import Fate, Specimen
 from tests.support.images import chunk, encode, with_chunk
 
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-GREY = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
+
+def _profile(space: Literal["sRGB", "XYZ"]) -> bytes:
+    """Make a profile that does not tell when it was made (ICC.1, 7.2.10)."""
+    made = ImageCms.ImageCmsProfile(ImageCms.createProfile(space)).tobytes()
+    return made[:24] + struct.pack(">6H", 2026, 1, 1, 0, 0, 0) + made[36:]
+
+
+SRGB = _profile("sRGB")
+XYZ = _profile("XYZ")
 _LOSSY = 5.0
 _LOSSLESS: dict[str, dict[str, object]] = {"PNG": {}, "WEBP": {"lossless": True, "exact": True}, "GIF": {}}
 _NEARLY: dict[str, dict[str, object]] = {
@@ -72,7 +80,7 @@ def profiles(_rng: Random) -> Iterator[Specimen]:
         for number, profile in enumerate((b"garbage", SRGB[:200], bytes(4000), SRGB[:128] + bytes(400))):
             data = encode(image, fmt, **options, icc_profile=profile)
             yield Specimen(f"profiles/{fmt}-broken-{number}", data, Fate.REFUSED, frozenset({"bad_colour_profile"}))
-        other = encode(image, fmt, **options, icc_profile=GREY)
+        other = encode(image, fmt, **options, icc_profile=XYZ)
         yield Specimen(f"profiles/{fmt}-of-another-space", other, Fate.REFUSED, frozenset({"bad_colour_profile"}))
     yield from _jpeg_cmyk()
     for primaries, transfer, full in itertools.product((1, 9, 12), (1, 6, 8, 13, 16, 18), (0, 1)):

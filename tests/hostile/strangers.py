@@ -15,7 +15,7 @@ from tests.hostile.specimen import Fate, Specimen
 from tests.support.images import chunk, encode, with_chunk
 
 _STRANGE = frozenset({"not_an_image", "format_not_allowed", "empty"})
-_OTHER_FORMATS = ("BMP", "DIB", "DDS", "EPS", "ICNS", "ICO", "JPEG2000", "MSP", "PCX", "PDF", "PPM", "SGI")
+_OTHER_FORMATS = ("BMP", "DIB", "DDS", "EPS", "ICNS", "ICO", "JPEG2000", "MSP", "PCX", "PPM", "SGI")
 _MORE_FORMATS = ("SPIDER", "TGA", "TIFF", "XBM", "BLP", "GBR")
 _HEADS = {
     "empty": b"",

@@ -37,8 +37,18 @@ def solid(colour: tuple[int, ...] = RED, size: tuple[int, int] = (32, 24), mode:
 
 
 def animation(frames: list[Image.Image], fmt: str, **options: Any) -> bytes:
-    """Frames as one file."""
-    return encode(frames[0], fmt, save_all=True, append_images=frames[1:], duration=100, **options)
+    """Frames as one file, the same on every day."""
+    return _timeless(encode(frames[0], fmt, save_all=True, append_images=frames[1:], duration=100, **options))
+
+
+def _timeless(data: bytes) -> bytes:
+    """Clear the times that an AVIF sequence was made and changed at (ISO/IEC 14496-12: 4 or 8 bytes each)."""
+    still = bytearray(data)
+    for box in (b"mvhd", b"tkhd", b"mdhd") if data[4:8] == b"ftyp" else ():
+        at = data.index(box) + 8
+        size = 16 if data[at - 4] else 8
+        still[at : at + size] = bytes(size)
+    return bytes(still)
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
