@@ -164,7 +164,7 @@ def consumer(settings: Settings, opening: Opening = PRODUCTION) -> Iterator[Loop
             clock=time.monotonic,
             sleep=time.sleep,
             observe=meter,
-            each_turn=_each_turn(settings, meter, judge.lane),
+            each_turn=_each_turn(settings, meter, judge.lane, committer),
             watch=watch,
         )
 
@@ -231,12 +231,13 @@ def _committer(settings: Settings, connect: Connect, observe: Observe) -> KafkaC
     return KafkaCommitter(connect, timeout_s=timeout_s, clock=time.monotonic, observe=observe)
 
 
-def _each_turn(settings: Settings, meter: Meter, lane: Lane) -> Callable[[], None]:
+def _each_turn(settings: Settings, meter: Meter, lane: Lane, committer: KafkaCommitter) -> Callable[[], None]:
     telemetry = settings.telemetry
     pulse = Pulse(time.monotonic, heartbeat=telemetry.heartbeat_file, stats=telemetry.stats_file, meter=meter)
 
     def turn() -> None:
         lane.check()
+        committer.serve()
         pulse.beat()
 
     return turn

@@ -8,6 +8,7 @@ Errors go by what the broker says. librdkafka tries some of them again by itself
 and every code it does not know is abortable: a confirmed abort says that nothing was published, so we may go on.
 """
 
+import gc
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,7 @@ from confluent_kafka import KafkaError
 
 from tests.support.buses import until
 from tests.support.mock_cluster import Api
-from tests.support.trials import ABORTED, COMMITTED, FATAL, FENCED, PATIENCE_S, Attempt, Trial
+from tests.support.trials import ABORTED, COMMITTED, FATAL, FENCED, PATIENCE_S, Attempt, Trial, alive
 
 pytestmark = pytest.mark.xdist_group("error states")  # its cases run side by side, for they mostly wait
 
@@ -251,6 +252,15 @@ def test_a_producer_that_is_refused_between_transactions_leaves_without_a_commit
         attempt = trial.commit()
     assert attempt.outcome in {FENCED, FATAL}
     assert not attempt.commits
+
+
+@pytest.mark.parametrize("step", [PRODUCE, GROUP, COMMIT, ABORT], ids=lambda step: step.name)
+def test_a_producer_that_is_let_go_of_is_gone(step: Step) -> None:
+    """Its threads would otherwise go on for as long as the process."""
+    before = list(alive)
+    assert Case(step, UNDEFINED, "three times", "").play()
+    gc.collect()
+    assert not set(alive) - set(before)
 
 
 def test_nothing_goes_wrong_when_nothing_goes_wrong() -> None:

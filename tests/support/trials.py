@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+from weakref import WeakSet
 
 from confluent_kafka import Consumer, Producer
 
@@ -48,12 +49,17 @@ class Attempt:
         return done.count(Api.PRODUCE) >= len(OUTPUTS) and Api.TXN_OFFSET_COMMIT in done
 
 
+alive: WeakSet[Producer] = WeakSet()
+"""The producers that nobody has let go of."""
+
+
 class _Watched(Producer):
     """A transactional producer that notes how much was asked before it was told to commit or abort."""
 
     def __init__(self, config: Config, note: Callable[[str], None]) -> None:
         super().__init__(config)
         self._note = note
+        alive.add(self)
 
     def commit_transaction(self, timeout: float = -1) -> None:
         self._note("commit")

@@ -10,7 +10,7 @@ librdkafka sends an EndTxn again by itself, within milliseconds, after a connect
 
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, NoReturn
 
@@ -92,23 +92,22 @@ class KafkaCommitter:
         """
         self._owner.check()
         producer = self._producer or self._open(Deadline.after(self._timeout_s, self._clock))
-        deadline = Deadline.after(self._timeout_s, self._clock)
-        _hear(producer)
-        self._doubts.clear()  # between transactions nothing of ours is under way: what is lost there leaves no doubt
+        self.serve()
         self._undelivered.clear()
-        ending = False
-        try:
-            producer.begin_transaction()
-            for message in messages:
-                self._produce(producer, message, deadline)
-            if offsets:
-                self._persist(producer, lambda: _send_offsets(producer, offsets, group, deadline), deadline)
-            _flush(producer, self._undelivered, deadline)
-            ending = not self._undelivered  # otherwise librdkafka does not ask for a commit
-            self._end(producer, producer.commit_transaction)
-        except KafkaException as exception:
-            self._abort(producer, error_of(exception), ending=ending)
+        failure, ending = self._attempt(producer, messages, offsets, group)
+        if failure is not None:
+            self._abort(producer, failure, ending=ending)
         self._recycle_if_in_doubt()
+
+    def serve(self) -> None:
+        """Let librdkafka say what it has to say; call it between commits, for what nobody hears piles up in memory.
+
+        Raises Fatal errors.
+        """
+        self._owner.check()
+        if self._producer:
+            _hear(self._producer)
+        self._doubts.clear()  # between transactions nothing of ours is under way: what is lost there leaves no doubt
 
     def close(self) -> None:
         """Destroy the producer with its last reference; its own way to close tries to abort, waits, and may warn."""
@@ -126,6 +125,27 @@ class KafkaCommitter:
             raise _not_opened(error_of(exception)) from None
         self._producer = producer
         return producer
+
+    def _attempt(
+        self, producer: Producer, messages: Sequence[Message], offsets: Offsets, group: GroupMetadata
+    ) -> tuple[KafkaError | None, bool]:
+        """Return what went wrong, and whether a commit was asked for.
+
+        A value, not an exception: what is asked of a producer while one is handled may keep both alive for good.
+        """
+        deadline, ending = Deadline.after(self._timeout_s, self._clock), False
+        try:
+            producer.begin_transaction()
+            for message in messages:
+                self._produce(producer, message, deadline)
+            if offsets:
+                self._persist(producer, lambda: _send_offsets(producer, offsets, group, deadline), deadline)
+            _flush(producer, self._undelivered, deadline)
+            ending = not self._undelivered  # otherwise librdkafka does not ask for a commit
+            self._end(producer, producer.commit_transaction)
+        except KafkaException as exception:
+            return error_of(exception), ending
+        return None, ending
 
     def _produce(self, producer: Producer, message: Message, deadline: Deadline) -> None:
         headers: Any = list(message.headers)
@@ -212,20 +232,22 @@ def _send_offsets(producer: Producer, offsets: Offsets, group: GroupMetadata, de
     nothing else, not even abort; so it is in doubt, and its successor fences whatever comes of it.
     """
     positions = [TopicPartition(place.topic, place.index, offset) for place, offset in offsets.items()]
-    sent: Future[None] = Future()
+    answers: SimpleQueue[KafkaError | None] = SimpleQueue()
 
     def send() -> None:
         try:
             producer.send_offsets_to_transaction(positions, group)
-            sent.set_result(None)
+            answers.put(None)
         except KafkaException as exception:
-            sent.set_exception(exception)
+            answers.put(error_of(exception))
 
     Thread(target=send, name="offsets", daemon=True).start()
     try:
-        sent.result(deadline.remaining_s)
-    except TimeoutError:
-        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "offsets are overdue", retriable=True)) from None  # noqa: SLF001
+        error = answers.get(timeout=deadline.remaining_s)
+    except Empty:
+        error = KafkaError(KafkaError._TIMED_OUT, "offsets are overdue", retriable=True)  # noqa: SLF001
+    if error is not None:
+        raise KafkaException(error)
 
 
 def _flush(producer: Producer, undelivered: Sequence[object], deadline: Deadline) -> None:
