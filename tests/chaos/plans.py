@@ -77,7 +77,9 @@ def _fail(trial: Trial, worker: Worker, point: str) -> bool:
 
     if point == "in_on_revoke":
         worker.obey(Order(point, trial.rng.randint(1, 2)))
-        _send_away(trial, trial.rng.choice([each for each in trial.workers if each is not worker]), over)
+        while not over():  # a group may settle without taking anything from just this worker
+            _send_away(trial, trial.rng.choice([each for each in trial.workers if each is not worker]), over)
+            trial.until(_either(over, _complete(trial)))
     else:
         worker.obey(Order(point, trial.rng.randint(1, LATEST_PASSAGE), trial.rng.uniform(0, IN_COMMIT_S)))
     trial.until(over)
@@ -85,6 +87,10 @@ def _fail(trial: Trial, worker: Worker, point: str) -> bool:
         return False
     trial.note(point, worker.name, mended=lambda: worker.ready)
     return True
+
+
+def _either(one: Callable[[], bool], other: Callable[[], bool]) -> Callable[[], bool]:
+    return lambda: one() or other()
 
 
 def _send_away(trial: Trial, worker: Worker, over: Callable[[], bool]) -> None:
