@@ -10,15 +10,13 @@ librdkafka sends an EndTxn again by itself, within milliseconds, after a connect
 
 import logging
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
-from threading import Thread
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka import Message as KafkaMessage
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from sluice.bus.client import OnError, error_of
 from sluice.bus.owner import Owner
+from sluice.bus.steps import BREATH_S, Undelivered, flush, produce, send_offsets
 from sluice.core.deadline import Deadline
 from sluice.core.domain import GroupMetadata, Message, Offsets
 from sluice.core.errors import BrokerLost, Denied, Fatal, Fenced, TransactionAborted
@@ -27,7 +25,6 @@ from sluice.core.seams import Observe
 Connect = Callable[[OnError], Producer]
 
 SLOW_S = 2.0  # law 4: a commit or abort that took longer is in doubt
-BREATH_S = 0.05  # between two tries of the same step; callbacks are served meanwhile
 OPEN_TRY_S = 5.0
 _logger = logging.getLogger(__name__)
 
@@ -64,7 +61,7 @@ class KafkaCommitter:
         self._observe = observe
         self._producer: Producer | None = None
         self._doubts: list[tuple[str, str]] = []  # about the present transaction: kind, cause; the first one counts
-        self._undelivered: list[tuple[str, KafkaError]] = []  # topic and error, likewise
+        self._undelivered: Undelivered = []  # likewise
 
     def open(self, connect_deadline_s: float) -> None:
         """Connect now, which ends what a crashed predecessor left open and so would hold our start up.
@@ -137,32 +134,15 @@ class KafkaCommitter:
         try:
             producer.begin_transaction()
             for message in messages:
-                self._produce(producer, message, deadline)
+                produce(producer, message, self._undelivered, deadline)
             if offsets:
-                self._persist(producer, lambda: _send_offsets(producer, offsets, group, deadline), deadline)
-            _flush(producer, self._undelivered, deadline)
+                self._persist(producer, lambda: send_offsets(producer, offsets, group, deadline), deadline)
+            flush(producer, self._undelivered, deadline)
             ending = not self._undelivered  # otherwise librdkafka does not ask for a commit
             self._end(producer, producer.commit_transaction)
         except KafkaException as exception:
             return error_of(exception), ending
         return None, ending
-
-    def _produce(self, producer: Producer, message: Message, deadline: Deadline) -> None:
-        headers: Any = list(message.headers)
-        while True:
-            try:
-                producer.produce(
-                    message.topic, message.value, message.key, headers=headers, on_delivery=self._on_delivery
-                )
-            except BufferError:  # librdkafka's queue is full; it empties while we serve callbacks
-                if deadline.over:
-                    raise KafkaException(KafkaError(KafkaError._QUEUE_FULL, retriable=True)) from None  # noqa: SLF001
-                producer.poll(BREATH_S)
-            except KafkaException as exception:
-                self._undelivered.append((message.topic, error_of(exception)))
-                raise
-            else:
-                return
 
     def _end(self, producer: Producer, step: Callable[[float], None]) -> None:
         """Commit or abort, within a time of its own: the -1 that librdkafka recommends waits without end."""
@@ -220,42 +200,6 @@ class KafkaCommitter:
         if not error.retriable():  # what librdkafka mends by itself is news only within a transaction
             _logger.warning("kafka: %s", error.str())
 
-    def _on_delivery(self, error: KafkaError | None, message: KafkaMessage) -> None:
-        if error:
-            self._undelivered.append((message.topic() or "", error))
-
-
-def _send_offsets(producer: Producer, offsets: Offsets, group: GroupMetadata, deadline: Deadline) -> None:
-    """Send them in a thread that is left behind at the deadline, for librdkafka keeps none (librdkafka#5456).
-
-    It waits for ever when the group's coordinator is refused some times in a row. While it does, this producer can do
-    nothing else, not even abort; so it is in doubt, and its successor fences whatever comes of it.
-    """
-    positions = [TopicPartition(place.topic, place.index, offset) for place, offset in offsets.items()]
-    answers: SimpleQueue[KafkaError | None] = SimpleQueue()
-
-    def send() -> None:
-        try:
-            producer.send_offsets_to_transaction(positions, group)
-            answers.put(None)
-        except KafkaException as exception:
-            answers.put(error_of(exception))
-
-    Thread(target=send, name="offsets", daemon=True).start()
-    try:
-        error = answers.get(timeout=deadline.remaining_s)
-    except Empty:
-        error = KafkaError(KafkaError._TIMED_OUT, "offsets are overdue", retriable=True)  # noqa: SLF001
-    if error is not None:
-        raise KafkaException(error)
-
-
-def _flush(producer: Producer, undelivered: Sequence[object], deadline: Deadline) -> None:
-    """Wait for the deliveries before the commit is asked for: up to here an outage leaves no doubt."""
-    while producer.flush(BREATH_S) and not undelivered:
-        if deadline.over:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "deliveries are overdue", retriable=True))  # noqa: SLF001
-
 
 def _hear(producer: Producer) -> None:
     """Let librdkafka say what has happened so far; poll raises what is fatal and nothing else."""
@@ -286,7 +230,7 @@ def _not_opened(error: KafkaError) -> TransactionAborted | Fatal:
     return TransactionAborted(f"no transaction coordinator: {error.str()}")
 
 
-def _next_step(cause: KafkaError, undelivered: Sequence[tuple[str, KafkaError]]) -> TransactionAborted | Fatal:
+def _next_step(cause: KafkaError, undelivered: Undelivered) -> TransactionAborted | Fatal:
     """Return what an aborted transaction means: try again, or leave because trying again cannot help."""
     for topic, error in undelivered:  # the others were thrown away for it
         if error.code() in _DENIED:
