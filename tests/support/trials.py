@@ -2,15 +2,18 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from threading import Thread
 from types import TracebackType
 from typing import Self
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaException, Producer
 
 from sluice.bus.client import Config, OnError, producer_config, reports_to
 from sluice.bus.committer import KafkaCommitter
+from sluice.bus.steps import BREATH_S
 from sluice.core.domain import Message, Partition
 from sluice.core.errors import Fatal, Fenced, TransactionAborted
 from sluice.settings import Kafka
@@ -53,6 +56,15 @@ alive: WeakSet[Producer] = WeakSet()
 """The producers that nobody has let go of."""
 
 
+def _attend(find: "ref[Producer]") -> None:
+    """Serve a producer that a call of its own keeps alive: unheard, the log of its lost cluster costs a core."""
+    while (producer := find()) is not None:
+        with suppress(KafkaException):
+            producer.poll(BREATH_S)
+        del producer
+        time.sleep(BREATH_S)
+
+
 class _Watched(Producer):
     """A transactional producer that notes how much was asked before it was told to commit or abort."""
 
@@ -86,6 +98,7 @@ class Trial:
     ) -> None:
         self.cluster = MockCluster()
         self.recycled: list[str] = []
+        self._made: WeakSet[Producer] = WeakSet()
         self._runs_from = runs_from
         self._started: float | None = None
         self._notes: dict[str, int] = {}
@@ -110,6 +123,8 @@ class Trial:
     ) -> None:
         self._committer.close()
         self.cluster.__exit__(kind, error, trace)
+        for producer in list(self._made):
+            Thread(target=_attend, args=(ref(producer),), daemon=True).start()
 
     def open(self) -> None:
         """Connect before anything is told to fail."""
@@ -148,7 +163,9 @@ class Trial:
         return COMMITTED
 
     def _connect(self, on_error: OnError) -> Producer:
-        return _Watched(self._config | reports_to(on_error), self._note)
+        producer = _Watched(self._config | reports_to(on_error), self._note)
+        self._made.add(producer)
+        return producer
 
     def _note(self, step: str) -> None:
         self._notes.setdefault(step, len(self.cluster.asked))

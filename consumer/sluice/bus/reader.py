@@ -104,7 +104,8 @@ def requeue(producer: Producer, letter: DeadLetter, topic: str, deadline: Deadli
         left = 0
     if left:
         raise BrokerLost(f"no broker took the record of {letter.image_id} in time; it may be published or not")
-    if refused and refused[0].code() in _DENIED:
+    # Denied before it has an id, a producer may throw the record away without a word of why.
+    if refused and refused[0].code() in {*_DENIED, KafkaError._PURGE_QUEUE}:  # noqa: SLF001  its public name
         raise Denied(f"the brokers deny Write on topic {topic}; grant it: sluice topics acls --role operator")
     if refused:
         raise Fatal(f"topic {topic} refuses the record of {letter.image_id}: {refused[0].str()}")
