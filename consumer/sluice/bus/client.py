@@ -24,6 +24,9 @@ Client = TypeVar("Client")
 _logger = logging.getLogger(__name__)
 
 CLIENT_ID = "sluice"
+DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
+"""What brokers say of a topic or a group that we may not use so."""
+
 FETCH_MAX_BYTES = 32 * 1024 * 1024  # prefetching may overshoot its bound by one answer of each broker
 LINGER_MS = 2  # a transaction is filled at once, so waiting longer only delays its commit
 MESSAGE_MAX_BYTES = 4 * 1024 * 1024  # a dead letter may carry an event of `media.max_event_bytes` and its headers

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from sluice.bus.client import OnError, error_of
+from sluice.bus.client import DENIED, OnError, error_of
 from sluice.bus.owner import Owner
 from sluice.bus.steps import BREATH_S, Undelivered, flush, produce, send_offsets
 from sluice.core.deadline import Deadline
@@ -43,10 +43,7 @@ _REFUSED_FOR_GOOD = {
     KafkaError.INVALID_RECORD: "the broker calls it invalid; is the topic compacted?",
     KafkaError.POLICY_VIOLATION: "the broker's policy forbids it",
 }
-_DENIED = frozenset({
-    KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED,
-    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-})  # fmt: skip
+_DENIED = DENIED | {KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED}
 _GRANT = "grant it: sluice topics acls --role consumer"
 
 

@@ -9,14 +9,12 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollectio
 from confluent_kafka.admin import AclOperation, AdminClient, OffsetSpec
 
 from sluice.bus.acls import Acl, of_consumer
-from sluice.bus.client import error_of, producer_config, transactional_id
+from sluice.bus.client import DENIED, error_of, producer_config, transactional_id
 from sluice.core.errors import BrokerLost
 from sluice.settings import Kafka, Topics
 
 TIMEOUT_S = 10.0
 _NEVER_MS = 2**31 - 1
-
-_DENIED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,7 @@ def _allowed(future: Any) -> set[str] | None:
     try:
         operations: Iterable[AclOperation] = future.result().authorized_operations or ()
     except KafkaException as exception:
-        return set() if error_of(exception).code() in _DENIED else None
+        return set() if error_of(exception).code() in DENIED else None
     return {operation.name for operation in operations} or None
 
 

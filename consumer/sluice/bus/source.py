@@ -11,7 +11,7 @@ from typing import Literal, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
-from sluice.bus.client import OnError, error_of
+from sluice.bus.client import DENIED, OnError, error_of
 from sluice.bus.owner import Owner
 from sluice.bus.reachable import Reachable
 from sluice.core.domain import GroupMetadata, Headers, Partition, Record
@@ -21,7 +21,6 @@ OnPartitions = Callable[[frozenset[Partition]], None]
 Protocol = Literal["classic", "consumer"]
 
 LAG_TIMEOUT_S = 0.2
-_DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
 _logger = logging.getLogger(__name__)
 
 
@@ -168,7 +167,7 @@ class KafkaSource:
 
     def _report(self, error: KafkaError) -> None:
         """Sort out an error: what will not pass ends the process, the rest librdkafka tries again by itself."""
-        if error.code() in _DENIED:
+        if error.code() in DENIED:
             raise Denied(f"kafka: {error.str()}; grant Read on topic {self._topic} and the group: sluice topics acls")
         if error.fatal():
             raise Fatal(f"kafka: {error.str()}")
