@@ -1,0 +1,76 @@
+"""`python -m tests.bench.blank`: `sluice run` but for what judges. Nothing is decoded, and every picture scores alike.
+
+A pass takes BENCH_PASS_MS milliseconds and BENCH_IMAGE_MS more for each picture (0 both): a device that is busy while
+the processor is not.
+"""
+
+import hashlib
+import os
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import nullcontext
+
+import numpy as np
+
+from sluice import app
+from sluice.cli.frame import tell
+from sluice.cli.run import Stop
+from sluice.core.domain import Job, Picture, Scores
+from sluice.core.errors import Rejection
+from sluice.core.policy import CONCEPTS
+from sluice.core.seams import Observe
+from sluice.models.lane import Lane, Pulse
+from sluice.models.load import Turning
+from sluice.settings import Models
+from sluice.settings.sources import load
+from sluice_schemas import Clip, Concept, ModelRef, Technical
+
+TECHNICAL = Technical(blur=0.0, noise_sigma=0.0, clipped_dark=0.0, clipped_light=0.0, flat=0.0)
+TILES = np.zeros((1, 224, 224, 3), np.uint8)
+SCORES = Scores(
+    tuple(Concept(name, 0.1, 0.2, 0.0, -0.1, fired=False) for name in CONCEPTS),
+    reference_has_nsfw=False,
+    guard_band_recheck=False,
+    clip=Clip(0.25, 7, prompt_truncated=False),
+)
+MODEL = ModelRef("safety", "blank", "1", hashlib.sha256(b"blank").hexdigest(), "float32")
+
+
+class Decoders:
+    """Take anything for a picture; its digest is computed, as the real ones do."""
+
+    def submit(self, data: bytes) -> Future[Picture]:
+        """Answer at once."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        done: Future[Picture] = Future()
+        done.set_result(Picture(sha256, "image/jpeg", 512, 512, 1, TILES, 1.0, TECHNICAL))
+        return done
+
+
+def lane(_models: Models, *, observe: Observe, turning: Turning) -> Lane:  # noqa: ARG001
+    """Make a lane whose passes take as long as the environment says."""
+    pass_s, image_s = (float(os.environ.get(f"BENCH_{name}_MS", "0")) / 1000 for name in ("PASS", "IMAGE"))
+
+    def score(jobs: Sequence[Job]) -> list[Scores | Rejection]:
+        if pass_s or image_s:
+            time.sleep(pass_s + image_s * len(jobs))
+        return [SCORES] * len(jobs)
+
+    return Lane(score, [MODEL], Pulse(time.monotonic), timeout_s=60.0)
+
+
+def main() -> None:
+    """Run until SIGTERM or an error."""
+    opening = app.Opening(decoders=lambda *_, **__: nullcontext(Decoders()), lane=lane)
+    try:
+        app.run(load(None).settings, Stop(), opening)
+    except Exception as error:  # noqa: BLE001  the edge of a process, as in `sluice.__main__`
+        traceback.print_exception(error)
+        sys.exit(tell(error))
+
+
+if __name__ == "__main__":
+    main()
