@@ -8,8 +8,8 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?=
 DEMO_ARGS ?=
 FUZZ_SECONDS ?= 60
-# One worker per core; tests that share a broker stay on one worker.
-TEST_ARGS ?= --numprocesses auto --dist loadgroup
+# One worker per core; the tests of a file stay on one worker, so that what they share is made once.
+TEST_ARGS ?= --numprocesses auto --dist loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL = $(PIP) install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 PACKAGES := pyproject.toml schemas/pyproject.toml constraints.txt

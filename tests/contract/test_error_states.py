@@ -23,8 +23,6 @@ from tests.support.buses import until
 from tests.support.mock_cluster import Api
 from tests.support.trials import ABORTED, COMMITTED, FATAL, FENCED, PATIENCE_S, Attempt, Trial, alive
 
-pytestmark = pytest.mark.xdist_group("error states")  # its cases run side by side, for they mostly wait
-
 NAMES = {code: name for name, code in vars(KafkaError).items() if isinstance(code, int)}
 UNDEFINED = 9999  # an error code of Kafka's future
 SOME_TIME_S = 1.0

@@ -80,9 +80,7 @@ def address() -> Iterator[str]:
             yield found
 
 
-@pytest.fixture(
-    params=["fake", pytest.param("real", marks=(pytest.mark.registry, pytest.mark.xdist_group("registry")))]
-)
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.registry)])
 def registry(request: pytest.FixtureRequest) -> Iterator[Registry]:
     """Reach a registry, fake or real."""
     if request.param == "fake":

@@ -34,7 +34,7 @@ class Held:
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param("embedded", marks=[*EMBEDDED, pytest.mark.xdist_group("kill")]),
+        pytest.param("embedded", marks=EMBEDDED),
         pytest.param("kafka", marks=KAFKA),
     ],
 )

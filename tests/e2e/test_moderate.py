@@ -11,7 +11,7 @@ import pytest
 from sluice_sim import prompts, scenes
 from tests.support import commands
 
-pytestmark = [pytest.mark.xdist_group("moderate"), pytest.mark.timeout(900)]  # the pictures are judged once
+pytestmark = pytest.mark.timeout(900)  # the pictures are judged once, in the first test that wants them
 
 
 @pytest.fixture(scope="module")

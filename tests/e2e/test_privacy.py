@@ -20,11 +20,7 @@ from tests.support.brokers import EMBEDDED
 from tests.support.canaries import Canary, holds
 from tests.support.evidence import EVENTS, KEY, Evidence, Place, gather, settings
 
-pytestmark = [
-    *EMBEDDED,
-    pytest.mark.xdist_group("privacy"),  # what all tests here look at is made once
-    pytest.mark.timeout(900),
-]
+pytestmark = [*EMBEDDED, pytest.mark.timeout(900)]  # what all tests here look at is made once
 
 RECORD = {Place.LETTER_VALUE, Place.DLQ_JSON}
 """A record that could not be judged is kept as it came; only its dead letter has it."""

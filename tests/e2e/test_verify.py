@@ -13,7 +13,7 @@ from sluice_schemas import encode
 from sluice_sim import scenes
 from tests.support import commands
 
-pytestmark = [pytest.mark.xdist_group("verify"), pytest.mark.timeout(900)]  # the pictures are judged once
+pytestmark = pytest.mark.timeout(900)  # the pictures are judged once, in the first test that wants them
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from tests.hostile.report import Report
 from tests.hostile.specimen import Fate, Specimen
 from tests.hostile.trial import Result, Trial, starter
 
-pytestmark = [pytest.mark.xdist_group("hostile"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 PATIENCE_S = 30.0
 """Wall time for one image here: on a crowded machine the two seconds of a consumer may pass without a turn."""

@@ -21,7 +21,7 @@ from sluice.core.deadline import Deadline
 
 START_TIMEOUT_S = 180.0
 EMBEDDED = (pytest.mark.embedded,)
-KAFKA = (pytest.mark.kafka, pytest.mark.xdist_group("kafka"))  # one worker, one broker: it takes 350 MB
+KAFKA = (pytest.mark.kafka,)
 CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qg"
 HOST = "127.0.0.1"
 ANSWER_WITHIN_S = 2.0
