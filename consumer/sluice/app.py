@@ -158,7 +158,7 @@ def consumer(settings: Settings, opening: Opening = PRODUCTION) -> Iterator[Loop
             source,
             committer,
             road.launch,
-            Batcher(max_records=batching.max_records, max_bytes=batching.max_bytes, max_age_s=batching.max_age_s),
+            Batcher(max_records=batching.max_records, max_bytes=batching.max_bytes),
             Fuse(settings.fuse.max_share, settings.fuse.window, settings.fuse.max_run),
             Pace(batching.max_flights, batching.drain_timeout_s, batching.retry_pause_s),
             clock=time.monotonic,

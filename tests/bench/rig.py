@@ -51,8 +51,7 @@ def broker() -> Iterator[tuple[str, Path]]:
 def stage(address: str, folder: Path, *, partitions: int = 6, given: Mapping[str, str] | None = None) -> Stage:
     """Set up topics and a group that are one measurement's own. `given` holds the consumer's settings by variable."""
     kafka = "KAFKA_HOME" in os.environ
-    settings = {"SLUICE_BATCHING__MAX_AGE_S": "0.02", **(given or {})}
-    return Stage(address, folder, partitions=partitions, evicts=kafka, given=settings).set_up()
+    return Stage(address, folder, partitions=partitions, evicts=kafka, given=given or {}).set_up()
 
 
 @cache

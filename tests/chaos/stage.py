@@ -117,7 +117,6 @@ class Stage:
             "TOPICS__VERDICTS": names.verdicts,
             "TOPICS__QUALITY": names.quality,
             "TOPICS__DEAD_LETTERS": names.dead_letters,
-            "BATCHING__MAX_AGE_S": "0.1",
             "MODELS__BUNDLE": self.bundle,
             "MODELS__DEVICE": "cpu",
             "MODELS__TORCH_THREADS": "1",

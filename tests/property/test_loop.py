@@ -3,7 +3,7 @@
 A schedule moves partitions, evicts members, kills them, aborts and crashes transactions, takes dependencies down, and
 finishes flights in any order; a record may be poison, which kills whoever has it on the road. Whatever happens: every
 record exactly once, in order per partition, and its offset with it; poison is rejected after a few deaths, and no
-innocent record for being near when somebody died.
+innocent record for being near when somebody died. No record waits for company while a member is short of work.
 """
 
 import random
@@ -95,17 +95,21 @@ class World:
             self.pending.append(Launched(name, batch, outcomes))
             return outcomes
 
+        def observe(metric: str, *_: object) -> None:
+            if metric == "flights":  # as soon as all is launched
+                check_greed(loop)
+
         suspects, last = Suspects(BEFORE_ALONE, ALONE), self.journals.get(name, Notes())
         loop = self.loop_type(
             source=self.cluster.join(name),
             committer=self.cluster.producer(name),
             road=road,
-            batcher=Batcher(max_records=self.rng.randint(1, 5), max_bytes=1_000, max_age_s=0.5),
+            batcher=Batcher(max_records=self.rng.randint(1, 5), max_bytes=1_000),
             fuse=Fuse(1.0, 10_000, 10_000),
             pace=Pace(max_flights=self.rng.randint(1, 4), drain_timeout_s=5.0, retry_pause_s=1.0),
             clock=lambda: self.now,
             sleep=lambda _: None,
-            observe=lambda *_: None,
+            observe=observe,
             watch=Watch.resumed(suspects, last, keep),
         )
         loop.source.subscribe(on_revoke=loop._revoke, on_lost=loop._lose)
@@ -177,6 +181,14 @@ class World:
     def _finish_all(self) -> None:
         while self.pending:
             self._finish_one()
+
+
+def check_greed(loop: Loop) -> None:
+    """Whoever may launch has left nothing behind, or has enough under way and less than a batch left."""
+    working = [f for f in loop.flights if not f.outcomes.done() or (f.outcomes.exception() and not f.gone)]
+    if loop.batcher and not loop._full:
+        assert len(working) >= loop.pace.ahead, "short of work, and records wait"
+        assert not loop.batcher.full, "a full batch waits"
 
 
 def check(world: World) -> None:
@@ -262,7 +274,14 @@ class ForgetsAbortedFlights(Loop):
             self.flights.popleft()
 
 
-@pytest.mark.parametrize("broken", [ForgetsWhatWasLost, LandsOutOfOrder, ForgetsAbortedFlights])
+class WaitsForCompany(Loop):
+    """A loop that launches full batches only."""
+
+    def _cut(self) -> Batch | None:
+        return self.batcher.cut(self.clock(), self.watch.suspects, greedy=False)
+
+
+@pytest.mark.parametrize("broken", [ForgetsWhatWasLost, LandsOutOfOrder, ForgetsAbortedFlights, WaitsForCompany])
 def test_a_broken_loop_is_caught(broken: Callable[..., Loop]) -> None:
     caught = 0
     for seed in range(60):

@@ -18,7 +18,7 @@ from tests.support.outcomes import VERDICTS, judged, rejected
 class Bench:
     """One loop, one partition, flights that finish when the test says so."""
 
-    def __init__(self, **fuse: float) -> None:
+    def __init__(self, *, max_flights: int = 2, max_run: int = 1000) -> None:
         self.cluster = FakeCluster(1, random.Random(0))
         self.partition = self.cluster.partitions[0]
         self.source: FakeSource = self.cluster.join("m")
@@ -29,9 +29,9 @@ class Bench:
             source=self.source,
             committer=self.cluster.producer("t"),
             road=self.road,
-            batcher=Batcher(max_records=2, max_bytes=1000, max_age_s=0.0),
-            fuse=Fuse(1.0, 1000, int(fuse.get("max_run", 1000))),
-            pace=Pace(max_flights=2, drain_timeout_s=1.0, retry_pause_s=5.0),
+            batcher=Batcher(max_records=2, max_bytes=1000),
+            fuse=Fuse(1.0, 1000, max_run),
+            pace=Pace(max_flights=max_flights, drain_timeout_s=1.0, retry_pause_s=5.0),
             clock=lambda: self.now,
             sleep=self.sleep,
             observe=lambda name, value, labels: self.seen.append((name, value, dict(labels))),
@@ -42,6 +42,11 @@ class Bench:
             self.cluster.append(b"k", b"v")
         self.source.subscribe(on_revoke=self.loop._revoke, on_lost=self.loop._lose)
         self.turns(12)
+
+    def append(self, records: int) -> None:
+        for _ in range(records):
+            self.cluster.append(b"k", b"v")
+        self.turns(2)
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -62,6 +67,10 @@ class Bench:
 
     def paused(self) -> bool:
         return self.source._paused
+
+    @property
+    def launched(self) -> list[list[int]]:
+        return [[record.offset for record in batch.records] for batch, _ in self.roads]
 
     @property
     def published(self) -> list[bytes]:
@@ -90,6 +99,42 @@ def test_a_deque_full_for_a_moment_does_not_pause() -> None:
     assert not bench.paused()
     bench.turns(5)
     assert bench.paused()
+
+
+def test_a_partial_batch_takes_off_at_once_while_fewer_than_two_flights_are_unfinished() -> None:
+    bench = Bench(max_flights=4)
+    bench.start(1)
+    bench.append(1)
+    assert bench.launched == [[0], [1]]
+
+
+def test_behind_two_unfinished_flights_only_full_batches_take_off() -> None:
+    bench = Bench(max_flights=4)
+    bench.start(4)
+    bench.append(1)
+    assert bench.launched == [[0, 1], [2, 3]]
+    bench.append(1)
+    assert bench.launched == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_a_partial_batch_takes_off_as_soon_as_one_of_two_flights_is_finished_even_if_that_cannot_land() -> None:
+    bench = Bench(max_flights=4)
+    bench.start(5)
+    batch, second = bench.roads[1]
+    second.set_result([judged(record) for record in batch.records])
+    bench.turns(1)
+    assert bench.launched == [[0, 1], [2, 3], [4]]
+    assert bench.published == []
+
+
+def test_a_flight_that_waits_for_a_dependency_is_unfinished_so_that_what_comes_meanwhile_gathers() -> None:
+    bench = Bench(max_flights=4)
+    bench.start(5)
+    for _ in range(2):
+        bench.roads.popleft()[1].set_exception(DependencyDown("store"))
+    bench.turns(3)
+    assert bench.launched == []
+    assert len(bench.loop.batcher) == 1
 
 
 def test_nothing_lands_before_the_head() -> None:

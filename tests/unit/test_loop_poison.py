@@ -33,7 +33,7 @@ class Bench:
             source=self.cluster.join("m"),
             committer=self.cluster.producer("t"),
             road=self.road,
-            batcher=Batcher(max_records=2, max_bytes=1000, max_age_s=0.0),
+            batcher=Batcher(max_records=2, max_bytes=1000),
             fuse=Fuse(1.0, 1000, 1000),
             pace=Pace(max_flights=2, drain_timeout_s=1.0, retry_pause_s=1.0),
             clock=lambda: self.now,

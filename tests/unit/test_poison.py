@@ -123,14 +123,14 @@ def test_a_lost_device_counts_as_a_death() -> None:
 
 @pytest.fixture
 def batcher() -> Batcher:
-    batcher = Batcher(max_records=4, max_bytes=1000, max_age_s=1.0)
-    batcher.add([record(offset) for offset in range(6)], 0.0)
+    batcher = Batcher(max_records=4, max_bytes=1000)
+    batcher.add([record(offset) for offset in range(6)])
     return batcher
 
 
 def test_a_batch_ends_before_a_suspect_which_then_goes_alone_and_at_once(batcher: Batcher) -> None:
     suspects = died((span(2, 4),), (span(2, 4),))
-    cuts = [batcher.cut(0.0, suspects) for _ in range(4)]
+    cuts = [batcher.cut(0.0, suspects, greedy=False) for _ in range(4)]
     assert [cut and ([r.offset for r in cut.records], cut.reason) for cut in cuts] == [
         ([0, 1], FillReason.COUNT),
         ([2], FillReason.ALONE),
@@ -143,7 +143,7 @@ def test_a_batch_ends_before_a_suspect_which_then_goes_alone_and_at_once(batcher
 def test_the_condemned_leaves_the_batcher_with_its_rejection(batcher: Batcher) -> None:
     suspects = died((span(0, 4),), (span(0, 4),), (span(0, 1),), (span(0, 1),))
     assert batcher.alone(suspects)
-    guilty, neighbour = batcher.cut(0.0, suspects), batcher.cut(0.0, suspects)
+    guilty, neighbour = (batcher.cut(0.0, suspects, greedy=False) for _ in range(2))
     assert guilty
     assert neighbour
     assert guilty.rejection
@@ -153,6 +153,6 @@ def test_the_condemned_leaves_the_batcher_with_its_rejection(batcher: Batcher) -
 
 def test_nobody_is_suspected_without_a_reason(batcher: Batcher) -> None:
     assert not batcher.alone(NOBODY)
-    cut = batcher.cut(0.0)
+    cut = batcher.cut(0.0, greedy=False)
     assert cut
     assert len(cut.records) == 4

@@ -123,9 +123,9 @@ def test_every_other_source_refuses_unknown_names_too(monkeypatch: pytest.Monkey
 def test_a_bad_value_is_named_with_what_is_allowed_and_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLUICE_MODELS__PRECISION", "int8")
     monkeypatch.setenv("SLUICE_FETCH__ALLOWED_PORTS", "80,http")
-    file = written("s.yaml", "\nbatching:\n  max_age_s: -1\n")
+    file = written("s.yaml", "\nmodels:\n  guard_band: -1\n")
     assert set(refusal(file)) == {
-        "batching.max_age_s = -1: must be greater than or equal to 0 (from s.yaml:3)",
+        "models.guard_band = -1: must be greater than or equal to 0 (from s.yaml:3)",
         (
             "models.precision = 'int8': must be 'float32', 'float16' or 'bfloat16'"
             " (from SLUICE_MODELS__PRECISION in the environment)"

@@ -56,7 +56,7 @@ class FillReason(StrEnum):
 
     COUNT = "count"
     BYTES = "bytes"
-    AGE = "age"
+    GREEDY = "greedy"
     ALONE = "alone"
 
 

@@ -1,6 +1,7 @@
 """The loop: poll, cut, launch, land from the head. One thread owns it, and with it both Kafka handles.
 
 - Back-pressure is the length of one deque of flights: full means pause and keep polling, not full means resume.
+- Batches grow with the load: what waits is cut at once while the lane would run short, else only full batches are.
 - Order per partition is kept because only the head lands.
 - A landing is one transaction: every message and offset of all finished flights at the head, or nothing.
 - Retry is the next turn: a flight leaves the deque only after its commit.
@@ -27,8 +28,10 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How the loop waits, in seconds.
+    """How many flights there are, and how the loop waits, in seconds.
 
+    `ahead`: with fewer flights unfinished than this, a partial batch takes off. Two: one is scored, one is decoded
+    meanwhile, so the lane never waits; a third would only be smaller for it (`python -m tests.bench batching`).
     `full_grace_s`: a deque full for less than this does not pause, because pausing makes librdkafka throw its
     prefetched messages away. Not polling for so short a time is far below every Kafka timeout.
     """
@@ -38,6 +41,7 @@ class Pace:
     retry_pause_s: float
     idle_poll_s: float = 0.1
     busy_poll_s: float = 0.005
+    ahead: int = 2
     full_grace_s: float = 0.25
 
 
@@ -113,7 +117,7 @@ class Loop:
             return
         wait_s = self.pace.busy_poll_s if self.flights or self.batcher else self.pace.idle_poll_s
         records = self.source.poll(self.batcher.max_records, wait_s)
-        self.batcher.add(records, self.clock())
+        self.batcher.add(records)
         if records:
             self.observe("records.polled", len(records), {})
 
@@ -135,11 +139,15 @@ class Loop:
         return True
 
     def _launch(self) -> None:
-        while not self._full and (batch := self.batcher.cut(self.clock(), self.watch.suspects)):
+        while not self._full and (batch := self._cut()):
             self._note(batch)
             self.flights.append(Flight(batch, self.road(batch)))
             self.observe("batch.records", len(batch.records), {"reason": batch.reason})
         self.observe("flights", len(self.flights), {})
+
+    def _cut(self) -> Batch | None:
+        unfinished = sum(not _finished(flight) for flight in self.flights)
+        return self.batcher.cut(self.clock(), self.watch.suspects, greedy=unfinished < self.pace.ahead)
 
     def _note(self, *launching: Batch) -> None:
         self.watch.note((*(flight.batch for flight in self.flights if not flight.outcomes.done()), *launching))

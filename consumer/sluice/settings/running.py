@@ -15,9 +15,6 @@ class Batching(Section):
         32, description="Largest batch. Batch 8 already gives 92 % of a GPU's throughput, 32 leaves room."
     )
     max_bytes: Bytes = Field(16 * MIB, description="Largest batch by message bytes; bounds memory with inline images.")
-    max_age_s: Annotated[float, Field(ge=0)] = Field(
-        0.02, description="A partial batch is cut once its oldest record waited this long."
-    )
     max_flights: Count = Field(4, description="Batches under way at once; when all are, partitions are paused.")
     drain_timeout_s: Seconds = Field(
         20.0, description="On SIGTERM, how long flights may take to land before the process leaves."
