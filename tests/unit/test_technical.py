@@ -76,3 +76,14 @@ def test_a_picture_of_two_pixels_is_measured_without_error() -> None:
     measured = technical(grey(10, 1, 2), grey(10, 1, 2))
     assert measured.blur == 0
     assert measured.noise_sigma == 0
+
+
+@pytest.mark.parametrize("shape", [(1, 7), (13, 291), (64, 64), (333, 200)])
+def test_luma_of_a_pixel_does_not_depend_on_the_pixels_around_it(shape: tuple[int, int]) -> None:
+    """Nor, with that, on how many threads share the work."""
+    picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    alone = [
+        [luma(picture[row : row + 1, column : column + 1])[0, 0] for column in range(shape[1])]
+        for row in range(shape[0])
+    ]
+    assert np.array_equal(luma(picture), np.array(alone))

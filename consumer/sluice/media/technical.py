@@ -15,6 +15,8 @@ from sluice_schemas import Technical
 WORKING_EDGE = 512
 _DARK, _LIGHT = 2.0, 253.0  # a little inside the range: lossy coding moves a clipped area by a level or two
 
+_LUMA = (np.float32(0.299), np.float32(0.587), np.float32(0.114))
+
 Luma = NDArray[np.float32]
 
 
@@ -31,9 +33,13 @@ def technical(working: Pixels, native: Pixels) -> Technical:
 
 
 def luma(pixels: Pixels) -> Luma:
-    """Rec. 601 luma of (h, w, 3) sRGB pixels."""
-    weights = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-    return pixels.astype(np.float32) @ weights
+    """Rec. 601 luma of (h, w, 3) sRGB pixels.
+
+    Not a matrix product: in what order a BLAS adds depends on its threads, and so would the last digits.
+    """
+    red, green, blue = (pixels[..., channel] * weight for channel, weight in enumerate(_LUMA))
+    grey: Luma = red + green + blue
+    return grey
 
 
 def centre(pixels: Pixels) -> Pixels:
