@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from tests.bench import codec, memory, soak, transactions
+from tests.bench import codec, kafka, memory, soak
 
 
 class Result(Protocol):
@@ -22,9 +22,9 @@ class Result(Protocol):
 
 BENCHMARKS: Mapping[str, Callable[[float], Iterable[Result]]] = {
     "codec": lambda _: codec.ratios(),
+    "kafka": lambda _: kafka.measured(),
     "memory": lambda _: memory.measured(),
     "soak": soak.soaked,
-    "transactions": lambda _: transactions.ratios(),
 }
 
 

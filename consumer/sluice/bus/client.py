@@ -87,7 +87,7 @@ def producer_config(kafka: Kafka) -> Config:
         "acks": "all",
         "linger.ms": LINGER_MS,
         # A transaction that follows another at once is told CONCURRENT_TRANSACTIONS until the markers of the last are
-        # written, some milliseconds; librdkafka's 100 ms then cost a fifth (`python -m tests.bench transactions`).
+        # written, some milliseconds; librdkafka's 100 ms then cost a fifth (`python -m tests.bench kafka`).
         "retry.backoff.ms": 5,
         "compression.type": "lz4",
         "message.max.bytes": MESSAGE_MAX_BYTES,

@@ -1,0 +1,151 @@
+"""What prefetching gives and takes: large inline pictures at line rate, the memory they fill, and small events.
+
+Every reading of large pictures has a process of its own, so that its memory is nobody else's.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from random import Random
+from statistics import median
+from uuid import uuid4
+
+import psutil
+
+from sluice.bus.client import FETCH_MAX_BYTES, Config, consumer_config, open_consumer
+from sluice.bus.source import KafkaSource
+from sluice.settings import MIB, Kafka
+from tests.bench.rates import Rates
+from tests.bench.rig import consumed, event, fill, stage
+
+PICTURE_BYTES = 300 * 1024
+PICTURES = 700  # twice what may be prefetched
+BATCH = 32
+ROUNDS = 2
+SLACK_BYTES = 16 * MIB  # buffers of sockets, allocators, and Python's own
+FULL_AFTER_S = 1.0
+LIBRDKAFKA: Config = {"queued.min.messages": 100_000, "queued.max.messages.kbytes": 65_536, "fetch.max.bytes": 50 * MIB}
+AHEAD = (256, 1024, 100_000)
+SMALL = 6000
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to read: the product's source, or a bare consumer and its `consume`; the latter with `changes`."""
+
+    name: str
+    bare: bool
+    changes: Config
+
+
+WAYS = (
+    Way("KafkaSource", bare=False, changes={}),
+    Way("consume()", bare=True, changes={}),
+    Way("consume(), librdkafka's settings", bare=True, changes=LIBRDKAFKA),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What reading the pictures took. `held_bytes` is what a consumer that stopped polling took on."""
+
+    per_s: float
+    cpu_us: float
+    held_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """Median reading of each way, and the most that a consumer may hold."""
+
+    of: Mapping[str, Reading]
+    bound_bytes: int
+
+    def as_text(self) -> str:
+        """Return a line for each way."""
+        bare = self.of["consume()"]
+        lines = (
+            f"  {name}: {found.per_s:.0f}/s, {found.per_s * PICTURE_BYTES / 1e6:.0f} MB/s "
+            f"({found.per_s / bare.per_s:.2f}), "
+            f"{found.cpu_us:.0f} us of CPU ({found.cpu_us / bare.cpu_us:.2f}), held {found.held_bytes / MIB:.0f} MiB"
+            for name, found in self.of.items()
+        )
+        head = f"events of 300 KiB, bound of memory {self.bound_bytes / MIB:.0f} MiB; ratio to consume()"
+        return "\n".join((head, *lines))
+
+    def as_json(self) -> dict[str, object]:
+        """Return the figures, rounded to what means something."""
+        of = {name: {k: round(v, 1) for k, v in asdict(found).items()} for name, found in self.of.items()}
+        return {"what": "events of 300 KiB", "bound_bytes": self.bound_bytes, "of": of}
+
+
+def large(address: str, folder: Path) -> Readings:
+    """Read a backlog of large pictures by each way, in turn."""
+    ground = stage(address, folder)
+    picture = Random(1).randbytes(PICTURE_BYTES)
+    fill(ground, (event(number, picture) for number in range(PICTURES)))
+    found: dict[str, list[Reading]] = {way.name: [] for way in WAYS}
+    for _ in range(ROUNDS):
+        for way in WAYS:
+            with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+                found[way.name].append(alone.submit(read, address, ground.topics.images, way).result())
+    bound = Kafka().queued_max_kbytes * 1024 + FETCH_MAX_BYTES + SLACK_BYTES
+    return Readings({name: _median(readings) for name, readings in found.items()}, bound)
+
+
+def read(address: str, topic: str, way: Way) -> Reading:
+    """See what a consumer takes on when nobody polls it, then read all of them with another."""
+    memory = psutil.Process().memory_info
+    rest = memory().rss
+    with _polling(address, topic, way) as poll:
+        while not poll():
+            pass
+        time.sleep(FULL_AFTER_S)
+        held = memory().rss - rest
+    with _polling(address, topic, way) as poll:
+        while not (first := poll()):
+            pass
+        seen, cpu, started = first, time.process_time(), time.perf_counter()
+        while seen < PICTURES:
+            seen += poll()
+        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    return Reading((seen - first) / seconds, cpu / (seen - first) * 1e6, held)
+
+
+@contextmanager
+def _polling(address: str, topic: str, way: Way) -> Iterator[Callable[[], int]]:
+    """Join a group of one's own; yields what reads up to a batch and returns how many records that were."""
+    config = consumer_config(Kafka(bootstrap_servers=address, group_id=uuid4().hex)) | way.changes
+    if way.bare:
+        consumer = open_consumer(config, lambda _: None)
+        consumer.subscribe([topic])
+        yield lambda: len([message.value() for message in consumer.consume(BATCH, 0.1)])
+        consumer.close()
+    else:
+        source = KafkaSource(
+            partial(open_consumer, config), topic, protocol="classic", connect_deadline_s=60.0, clock=time.monotonic
+        )
+        source.subscribe(on_revoke=lambda _: None, on_lost=lambda _: None)
+        yield lambda: len(source.poll(BATCH, 0.1))
+        source.close()
+
+
+def _median(readings: Sequence[Reading]) -> Reading:
+    return Reading(*(median(getattr(each, name) for each in readings) for name in Reading.__dataclass_fields__))
+
+
+def small(address: str, folder: Path) -> Rates:
+    """Let a worker that judges nothing eat a backlog of small events, by how many are fetched ahead."""
+    found: dict[str, list[float]] = {str(ahead): [] for ahead in AHEAD}
+    for _ in range(ROUNDS):
+        for ahead, rates in found.items():
+            ground = stage(address, folder, given={"SLUICE_KAFKA__QUEUED_MIN_MESSAGES": ahead})
+            count = fill(ground, (event(number, b"picture") for number in range(SMALL)))
+            rates.append(consumed(ground, count).rate)
+    medians = {name: median(rates) for name, rates in found.items()}
+    return Rates("small events, by queued_min_messages", medians, str(AHEAD[0]))
