@@ -43,10 +43,10 @@ class Bench:
         self.source.subscribe(on_revoke=self.loop._revoke, on_lost=self.loop._lose)
         self.turns(12)
 
-    def append(self, records: int) -> None:
+    def append(self, records: int, *, turns: int = 2) -> None:
         for _ in range(records):
             self.cluster.append(b"k", b"v")
-        self.turns(2)
+        self.turns(turns)
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -135,6 +135,14 @@ def test_a_flight_that_waits_for_a_dependency_is_unfinished_so_that_what_comes_m
     bench.turns(3)
     assert bench.launched == []
     assert len(bench.loop.batcher) == 1
+
+
+def test_a_backlog_gives_every_flight_a_batch_in_one_turn_since_the_landing_after_it_may_take_long() -> None:
+    bench = Bench(max_flights=3)
+    bench.start(0)
+    bench.append(20, turns=1)
+    assert bench.launched == [[0, 1], [2, 3], [4, 5]]
+    assert len(bench.loop.batcher) == 2
 
 
 def test_nothing_lands_before_the_head() -> None:

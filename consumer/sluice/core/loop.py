@@ -85,8 +85,7 @@ class Loop:
     def turn(self) -> None:
         """Do each of the loop's duties once; never blocks for longer than a poll or a transaction."""
         self.each_turn()
-        self._poll()
-        self._launch()
+        self._fill()
         self._note()
         self._land()
         self._retry()
@@ -111,15 +110,23 @@ class Loop:
             or self.batcher.alone(self.watch.suspects)
         )
 
-    def _poll(self) -> None:
+    def _fill(self) -> None:
+        """Launch what comes; of a backlog as much as there is room for, since the landing after it may take long."""
+        while self._poll() and not self._full:
+            self._launch()
+        self._launch()
+
+    def _poll(self) -> bool:
+        """Poll once, if the deque lets us; return whether a whole batch came, so that more may be there at once."""
         if not self._flow():
             self.sleep(self.pace.busy_poll_s)
-            return
+            return False
         wait_s = self.pace.busy_poll_s if self.flights or self.batcher else self.pace.idle_poll_s
         records = self.source.poll(self.batcher.max_records, wait_s)
         self.batcher.add(records)
         if records:
             self.observe("records.polled", len(records), {})
+        return len(records) == self.batcher.max_records
 
     def _flow(self) -> bool:
         """Pause or resume as the deque asks; return whether to poll, which waits only while full for a moment."""
