@@ -76,7 +76,7 @@ def _srgb(image: Image.Image) -> Image.Image:
         return _by_profile(opaque, profile)
     if opaque.mode == "CMYK" and image.format in ("JPEG", "MPO") and "adobe" not in image.info:
         raise Unreadable("bad_colour_profile", "CMYK of unknown polarity")
-    return opaque.convert("RGB")
+    return opaque if opaque.mode == "RGB" else opaque.convert("RGB")
 
 
 def _opaque(image: Image.Image) -> Image.Image:

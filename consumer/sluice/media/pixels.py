@@ -88,10 +88,13 @@ def within(view: Pixels, edge: int) -> Pixels:
 
 
 def resize(view: Pixels, height: int, width: int) -> Pixels:
-    """Resize (h, w, 3) uint8 by antialiased bicubic; on a channels-last tensor torch does so without a copy."""
+    """Resize (h, w, 3) uint8 by antialiased bicubic; on a channels-last tensor torch does so without a copy.
+
+    The batch of one comes before the permutation: after it, torch takes the tensor for channels-first and answers so.
+    """
     if view.shape[:2] == (height, width):
         return view
-    tensor = torch.from_numpy(view).permute(2, 0, 1).unsqueeze(0)
+    tensor = torch.from_numpy(view).unsqueeze(0).permute(0, 3, 1, 2)
     scaled = torch.nn.functional.interpolate(tensor, size=(height, width), mode="bicubic", antialias=True)
     pixels: Pixels = scaled.squeeze(0).permute(1, 2, 0).numpy()
     return pixels

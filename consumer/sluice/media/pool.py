@@ -27,7 +27,7 @@ _START_DEADLINE_S = 60.0  # importing torch takes two seconds, on a crowded mach
 _FORK_DEADLINE_S = 10.0
 _TRIES = 2
 _IMAGES_PER_DECODER = 500  # a leak in a parser then stays small
-_DECODE = "sluice.media.picture:picture"
+_DECODE = "sluice.media.picture:anonymous"
 
 
 class DecoderPool:
