@@ -47,6 +47,12 @@ def test_the_settings_that_exactly_once_rests_on() -> None:
     assert producer["delivery.timeout.ms"] <= producer["transaction.timeout.ms"] == 15_000
 
 
+def test_outputs_are_compressed_well_unless_an_operator_wants_otherwise() -> None:
+    assert producer_config(LOCAL)["compression.type"] == "zstd"
+    fast = LOCAL.model_copy(update={"producer_options": {"compression.type": "lz4"}})
+    assert producer_config(fast)["compression.type"] == "lz4"
+
+
 @pytest.mark.parametrize(("session_s", "heartbeat_ms"), [(1.5, 500), (10.0, 3000), (45.0, 3000)])
 def test_a_member_beats_three_times_a_session_at_least(session_s: float, heartbeat_ms: int) -> None:
     config = consumer_config(LOCAL.model_copy(update={"session_timeout_s": session_s}))
