@@ -1,4 +1,4 @@
-"""Tiny bundles of the real layouts with random weights: 17 + 3 concepts, real parameter names, few numbers."""
+"""Bundles of the real layouts with random weights: 17 + 3 concepts, real parameter names, few numbers unless asked."""
 
 import json
 import re
@@ -20,8 +20,18 @@ KeyLayout = Literal["new", "old"]
 
 
 @dataclass(frozen=True, slots=True)
+class Tower:
+    """How big one tower is."""
+
+    hidden: int
+    mlp: int
+    layers: int
+    heads: int
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
-    """How big a tiny bundle is, and what is odd about it."""
+    """How big a bundle is, and what is odd about it."""
 
     hidden: int = 16
     layers: int = 2
@@ -29,6 +39,17 @@ class Shape:
     same_tower: bool = True
     keys: KeyLayout = "new"
     dtype: torch.dtype = torch.float32
+    vision: Tower | None = None
+    """A tower of which `hidden` and `layers` do not say enough; `text` likewise."""
+    text: Tower | None = None
+    patch: int = 56
+    spread: float = 0.3
+    """Standard deviation of the weights; the wider a tower, the less keeps what it makes of a picture apart."""
+
+    @property
+    def tower(self) -> Tower:
+        """Either tower, where nothing else is said of it."""
+        return Tower(self.hidden, 2 * self.hidden, self.layers, 2)
 
 
 def write_bundle(folder: Path, rng_seed: int = 0, shape: Shape | None = None) -> Path:
@@ -39,8 +60,8 @@ def write_bundle(folder: Path, rng_seed: int = 0, shape: Shape | None = None) ->
         part.mkdir(parents=True)
     vocabulary = _write_tokenizer(clip)
     config = clip_config(shape, vocabulary)
-    state = random_clip(config, rng_seed)
-    tower = state if shape.same_tower else random_clip(config, rng_seed + 1)
+    state = random_clip(config, rng_seed, shape.spread)
+    tower = state if shape.same_tower else random_clip(config, rng_seed + 1, shape.spread)
     (clip / "config.json").write_text(config.to_json_string())
     (checker / "config.json").write_text(config.to_json_string())
     save(clip / "model.safetensors", _spelled(state, shape.keys, twice=False), shape.dtype)
@@ -64,27 +85,33 @@ def pin(folder: Path, **facts: str) -> None:
 
 
 def clip_config(shape: Shape, vocabulary: int) -> CLIPConfig:
-    """Configure a CLIP whose patches are 56 pixels wide, so that a tile is 17 tokens."""
-    tower: dict[str, Any] = {
-        "hidden_size": shape.hidden,
-        "intermediate_size": 2 * shape.hidden,
-        "num_hidden_layers": shape.layers,
-        "num_attention_heads": 2,
-    }
+    """Configure a CLIP of this shape; patches of 56 pixels make 17 tokens of a tile."""
     text = {"vocab_size": vocabulary, "bos_token_id": vocabulary - 2, "eos_token_id": vocabulary - 1}
     return CLIPConfig(
-        vision_config={"patch_size": 56, **tower}, text_config={**text, **tower}, projection_dim=shape.projection
+        vision_config={"patch_size": shape.patch, **_sizes(shape.vision or shape.tower)},
+        text_config={**text, **_sizes(shape.text or shape.tower)},
+        projection_dim=shape.projection,
     )
 
 
-def random_clip(config: CLIPConfig, seed: int) -> dict[str, Tensor]:
+def random_clip(config: CLIPConfig, seed: int, spread: float = 0.3) -> dict[str, Tensor]:
     """Draw every parameter; large enough that pictures and prompts land far apart."""
-    model = CLIPModel(config)
+    with torch.device("meta"):
+        model = CLIPModel(config)
     draw = torch.Generator().manual_seed(seed)
     return {
-        name: torch.randn(tensor.shape, generator=draw) * (0.3 if tensor.dim() > 1 else 0.1)
+        name: torch.randn(tensor.shape, generator=draw) * (spread if tensor.dim() > 1 else 0.1)
         + (1.0 if name.endswith(("norm.weight", "norm1.weight", "norm2.weight", "layrnorm.weight")) else 0.0)
         for name, tensor in model.state_dict().items()
+    }
+
+
+def _sizes(tower: Tower) -> dict[str, Any]:
+    return {
+        "hidden_size": tower.hidden,
+        "intermediate_size": tower.mlp,
+        "num_hidden_layers": tower.layers,
+        "num_attention_heads": tower.heads,
     }
 
 

@@ -1,0 +1,202 @@
+"""How much of the bare model is left end to end: `sluice run` on a backlog against the same passes in a plain loop.
+
+The plain loop has its pictures decoded beforehand, and makes passes as large as the consumer's lane does, in the same
+precision on the same device. What the two differ by stands in the table, as processor time an event: whatever else
+runs on the cores that the model wants, it goes without.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from time import monotonic, perf_counter, sleep
+
+import numpy as np
+import psutil
+import torch
+
+from sluice.core.domain import Pixels
+from sluice.media.limits import Limits
+from sluice.media.picture import picture as decoded
+from sluice.models import load
+from sluice.models.clip import Ids
+from sluice.settings import Batching, Media, Models
+from tests.bench import rig
+from tests.bench.endtoend import CORES, PICTURES, Arena, Fed, Rates, Sizes, arena, described, in_turn, picture, prompt
+
+GOAL = 0.90
+BARE_SHARE = 2
+"""The bare loop sees one event of so many: it needs no backlog to fill a pipeline."""
+
+LOOK_EVERY_S = 0.1
+STATS_WITHIN_S = 10.0
+STAGES = ("fetch", "decode", "model")
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Processor seconds: by this process, by the worker, by its decoders, by the broker, and by everybody."""
+
+    bench: float
+    worker: float
+    decoders: float
+    broker: float
+    machine: float
+
+    @classmethod
+    def by(cls, worker: psutil.Process) -> "Spent":
+        """Count what was spent until now; whoever is below us and not below the worker is the broker."""
+        below = worker.children(recursive=True)
+        ours = {worker.pid, *(process.pid for process in below)}
+        others = [process for process in psutil.Process().children(recursive=True) if process.pid not in ours]
+        times = psutil.cpu_times()
+        return cls(
+            bench=_seconds(psutil.Process()),
+            worker=_seconds(worker),
+            decoders=sum(_seconds(process, reaped=True) for process in below),
+            broker=sum(map(_seconds, others)),
+            machine=sum(times) - times.idle - times.iowait - times.guest - times.guest_nice,
+        )
+
+    def since(self, before: "Spent") -> "Spent":
+        """Return what was spent in between."""
+        return Spent(*(getattr(self, each.name) - getattr(before, each.name) for each in fields(self)))
+
+
+def _seconds(process: psutil.Process, *, reaped: bool = False) -> float:
+    """Return the seconds of one process, and of its children that have ended where asked; 0 when it is gone."""
+    with suppress(psutil.NoSuchProcess):
+        times = process.cpu_times()
+        dead = times.children_user + times.children_system if reaped else 0.0
+        return times.user + times.system + dead
+    return 0.0
+
+
+@dataclass(slots=True)
+class Bare:
+    """The models in a plain loop, pictures decoded and prompts tokenised beforehand."""
+
+    look: Callable[[Pixels], object]
+    read: Callable[[Sequence[Ids]], object]
+    tiles: Pixels
+    prompts: Sequence[Ids]
+    rows: int
+    device: str
+    seconds: list[float] = field(default_factory=list)
+    """Processor time of one event, by round."""
+
+    @classmethod
+    def of(cls, bundle: str, sizes: Sizes) -> "Bare":
+        """Load what `sluice run` loads on the same device, with as many threads."""
+        models = Models(bundle=bundle, torch_threads=CORES)
+        placed = load.place(models)
+        text = load._text(models, placed)
+        on_cpu = placed.device.type == "cpu"
+        limits = Limits.of(Media(), thumbnail_edge=0)
+        return cls(
+            load._eyes(placed, placed.dtype),
+            text.encoder,
+            np.concatenate([decoded(picture(number, sizes.edge_px), limits).tiles for number in range(PICTURES)]),
+            [text.tokenizer(prompt(number)).fitting for number in range(PICTURES)],
+            min(Batching().max_records, load.CPU_ROWS) if on_cpu else Batching().max_records,
+            f"{placed.device.type} {str(placed.dtype).removeprefix('torch.')}",
+        )
+
+    def round(self, events: int) -> float:
+        """Look at so many pictures and read their prompts; return how many a second."""
+        spent, started = _seconds(psutil.Process()), perf_counter()
+        with torch.inference_mode():
+            for first in range(0, events, self.rows):
+                chosen = [number % PICTURES for number in range(first, min(first + self.rows, events))]
+                self.look(self.tiles[chosen])
+                self.read([self.prompts[number] for number in chosen])
+        took = perf_counter() - started
+        self.seconds.append((_seconds(psutil.Process()) - spent) / events)
+        return events / took
+
+
+@dataclass(slots=True)
+class Watched:
+    """A fed consumer, with what was spent while it was fed."""
+
+    fed: Fed
+    events: int
+    spent: list[Spent] = field(default_factory=list)
+    stats: list[Mapping[str, float]] = field(default_factory=list)
+    took_s: list[float] = field(default_factory=list)
+
+    def round(self) -> float:
+        """Feed it one round, and note what that took."""
+        before, started = Spent.by(self.fed.process), monotonic()
+        if not self.stats:
+            self.stats.append(settled(self.fed.ground.folder / "worker.stats", self.fed.landed))
+        rate = self.fed.round(self.events)
+        self.took_s.append(monotonic() - started)
+        self.spent.append(Spent.by(self.fed.process).since(before))
+        self.stats.append(settled(self.fed.ground.folder / "worker.stats", self.fed.landed))
+        return rate
+
+    def table(self, bare_s: float) -> dict[str, float]:
+        """Return what an event costs, by who spends it, and what stages take; `bare_s` is the bare model's CPU time."""
+        total = len(self.spent) * self.events
+
+        def each_ms(of: Callable[[Spent], float]) -> float:
+            return sum(map(of, self.spent)) / total * 1000
+
+        ours = each_ms(lambda s: s.bench + s.worker + s.decoders + s.broker)
+        return {
+            "CPU ms an event: model alone": bare_s * 1000,
+            "CPU ms an event: worker, model included": each_ms(lambda s: s.worker),
+            "CPU ms an event: decoders": each_ms(lambda s: s.decoders),
+            "CPU ms an event: broker": each_ms(lambda s: s.broker),
+            "CPU ms an event: feeding and watching": each_ms(lambda s: s.bench),
+            "CPU ms an event: others on the machine": each_ms(lambda s: s.machine) - ours,
+            "CPU ms an event: there was": sum(self.took_s) / total * 1000 * CORES,
+            **self._stages(),
+        }
+
+    def _stages(self) -> dict[str, float]:
+        """Return seconds a batch by stage; stages of several batches overlap, and `model` holds the wait for a turn."""
+        first, last = self.stats[0], self.stats[-1]
+
+        def mean(name: str) -> float:
+            count, total = (last[f"{name}.{of}"] - first[f"{name}.{of}"] for of in ("count", "sum"))
+            return total / count
+
+        stages = {f"s a batch: {stage}": mean(f"stage.seconds.{stage}") for stage in STAGES}
+        return {**stages, "s a landing": mean("landing.seconds")}
+
+
+def settled(file: Path, landed: int) -> Mapping[str, float]:
+    """Return a worker's stats once they count so many verdicts; they are written about twice a second."""
+    deadline = monotonic() + STATS_WITHIN_S
+    while True:
+        stats: dict[str, float] = json.loads(file.read_text())
+        if sum(count for name, count in stats.items() if name.startswith("verdicts.")) >= landed:
+            return stats
+        assert monotonic() < deadline, f"{file} counts fewer than {landed} verdicts"
+        sleep(LOOK_EVERY_S)
+
+
+def measured(sizes: Sizes, given: Mapping[str, str] | None = None) -> Rates:
+    """Measure one consumer, with these settings besides production's, against the bare models."""
+    with arena(sizes) as where:
+        return _against(where, sizes, given or {})
+
+
+def _against(where: Arena, sizes: Sizes, given: Mapping[str, str]) -> Rates:
+    bare = Bare.of(str(where.bundle), sizes)
+    watched = Watched(where.feeding(rig.SLUICE, given), sizes.events)
+    bare.round(bare.rows)
+    bare.seconds.clear()
+    ways = {"sluice": watched.round, "bare": lambda: bare.round(sizes.events // BARE_SHARE)}
+    per_s = in_turn(ways, sizes.rounds)
+    more = {"batch": bare.rows, "device": bare.device, **given}
+    table = watched.table(sum(bare.seconds) / len(bare.seconds))
+    return Rates("efficiency: sluice run / bare models", per_s, GOAL, described(sizes, **more), table)
+
+
+def ratios() -> Iterator[Rates]:
+    """Measure ViT-B/32 on a CPU, ViT-L/14 where there is a GPU."""
+    yield measured(Sizes(model="ViT-L/14", events=4096) if torch.cuda.is_available() else Sizes())
