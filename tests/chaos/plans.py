@@ -198,12 +198,15 @@ def strikes(trial: Trial) -> Iterator[int]:
 
 def _await_flow(trial: Trial, due: int) -> None:
     """Wait until so many events are answered, others wait and somebody is at work, then for a moment of the dice."""
-    flow = min(FLOW, trial.size.backlog // 2)
+    enough = min(FLOW, trial.size.backlog // 2)
     trial.budget = max(trial.budget, len(trial.feed.sent)) + trial.size.backlog
-    trial.until(lambda: trial.settled or (trial.answered >= due and (trial.unanswered >= flow or trial.feed.over)))
-    trial.until(lambda: trial.settled or bool(at_work(trial)))
+
+    def flowing() -> bool:
+        return bool(at_work(trial)) and (trial.unanswered >= enough or trial.feed.over)
+
+    trial.until(lambda: trial.settled or (trial.answered >= due and flowing()))
     strike_at = monotonic() + trial.rng.uniform(0, PHASE_S)
-    trial.until(lambda: trial.settled or (monotonic() >= strike_at and bool(at_work(trial))))
+    trial.until(lambda: trial.settled or (monotonic() >= strike_at and flowing()))
 
 
 def at_work(trial: Trial) -> list[Worker]:
