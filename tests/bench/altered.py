@@ -1,0 +1,66 @@
+"""`python -m tests.bench.altered`: the blank worker (`tests.bench.blank`) with something changed, to compare it with.
+
+BENCH_FILL_TIMER_MS cuts partial batches by a timer of so many milliseconds; BENCH_COMMIT_MS makes every commit take so
+much longer, as brokers further away would.
+"""
+
+import os
+import sys
+import time
+import traceback
+from contextlib import nullcontext
+from typing import Any
+
+from confluent_kafka import Producer
+
+from sluice import app
+from sluice.bus.client import Config, OnError, reports_to
+from sluice.cli.frame import tell
+from sluice.cli.run import Stop
+from sluice.settings import Settings
+from sluice.settings.sources import load
+from tests.bench.blank import Decoders, lane
+from tests.bench.timer import FillTimer
+
+ALTERED = (sys.executable, "-m", "tests.bench.altered")
+
+
+class SlowProducer(Producer):
+    """Commits after a while."""
+
+    def commit_transaction(self, *timeout: Any) -> None:
+        """Sleep, then commit."""
+        time.sleep(float(os.environ["BENCH_COMMIT_MS"]) / 1000)
+        super().commit_transaction(*timeout)
+
+
+def slow(config: Config, on_error: OnError) -> Producer:
+    """Make a producer whose commits take longer."""
+    return SlowProducer(config | reports_to(on_error))
+
+
+def run(settings: Settings) -> None:
+    """Consume until SIGTERM."""
+    opening = app.Opening(decoders=lambda *_, **__: nullcontext(Decoders()), lane=lane)
+    if "BENCH_COMMIT_MS" in os.environ:
+        opening = app.Opening(decoders=opening.decoders, lane=lane, producer=slow)
+    stop = Stop()
+    with app.consumer(settings, opening) as loop:
+        if "BENCH_FILL_TIMER_MS" in os.environ:
+            max_age_s = float(os.environ["BENCH_FILL_TIMER_MS"]) / 1000
+            sizes = {"max_records": settings.batching.max_records, "max_bytes": settings.batching.max_bytes}
+            loop.batcher = FillTimer(**sizes, max_age_s=max_age_s, clock=time.monotonic)
+        loop.run(stop)
+
+
+def main() -> None:
+    """Run until SIGTERM or an error."""
+    try:
+        run(load(None).settings)
+    except Exception as error:  # noqa: BLE001  the edge of a process, as in `sluice.__main__`
+        traceback.print_exception(error)
+        sys.exit(tell(error))
+
+
+if __name__ == "__main__":
+    main()
