@@ -11,12 +11,15 @@ from sluice.models import bundle
 from sluice.models.clip import (
     MAX_CHARACTERS,
     MAX_CHUNKS,
+    PASS,
+    STEP,
     Ids,
     Prompt,
     PromptEncoder,
     Tokenizer,
     Vector,
     agreement,
+    passes,
     unit,
 )
 from sluice.models.layout import part
@@ -148,6 +151,15 @@ def test_padding_to_the_longest_gives_what_padding_to_77_gives(
         found = encoder(read)(sequences)
         padded = torch.nn.functional.normalize(reference.get_text_features(input_ids=ids).pooler_output).numpy()
     np.testing.assert_allclose(np.stack([found[ids] for ids in sequences]), padded, atol=1e-6)
+
+
+def test_a_pass_holds_sequences_of_about_one_length_and_every_one_has_a_pass() -> None:
+    lengths = [*np.random.default_rng(1).integers(2, 78, 300).tolist(), *[5] * (2 * PASS)]
+    sequences: list[Ids] = [(number, *[0] * (length - 1)) for number, length in enumerate(lengths)]
+    found = [list(batch) for batch in passes(sequences)]
+    assert sorted(ids for batch in found for ids in batch) == sorted(sequences)
+    assert all(len(batch) <= PASS for batch in found)
+    assert all(max(map(len, batch)) - min(map(len, batch)) < STEP for batch in found)
 
 
 def test_prompts_are_embedded_once_and_forgotten_in_order_of_use(

@@ -8,8 +8,9 @@ pools; slicing token ids instead drops it and scores an arbitrary position (torc
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,9 @@ MAX_CHUNKS = 32
 
 PASS = 64
 """Most token sequences in one pass of the text tower."""
+
+STEP = 16
+"""Sequences of one pass differ by fewer tokens than this: one long prompt would make all others as dear as itself."""
 
 Ids = tuple[int, ...]
 Vector = NDArray[np.float32]
@@ -81,10 +85,7 @@ class PromptEncoder:
         """Return the unit embedding (P,) of each token sequence."""
         wanted = dict.fromkeys(sequences)
         found = {ids: self._known[ids] for ids in wanted if ids in self._known}
-        # By length, so that a pass pads little.
-        fresh = sorted((ids for ids in wanted if ids not in found), key=len)
-        for first in range(0, len(fresh), PASS):
-            batch = fresh[first : first + PASS]
+        for batch in passes([ids for ids in wanted if ids not in found]):
             found.update(zip(batch, self._embed(batch), strict=True))
         for ids in wanted:
             self._known[ids] = found[ids]
@@ -103,6 +104,13 @@ class PromptEncoder:
         pooled = self._tower(input_ids=padded).pooler_output
         embeddings = torch.nn.functional.linear(pooled, self._projection)
         return np.asarray(torch.nn.functional.normalize(embeddings).cpu().numpy(), dtype=np.float32)
+
+
+def passes(sequences: Iterable[Ids]) -> Iterator[Sequence[Ids]]:
+    """Share token sequences out to passes of at most PASS and of about one length, shortest first."""
+    for _, alike in groupby(sorted(sequences, key=len), key=lambda ids: (len(ids) - 1) // STEP):
+        batch = list(alike)
+        yield from (batch[first : first + PASS] for first in range(0, len(batch), PASS))
 
 
 def unit(embedding: Vector) -> Vector:
