@@ -123,10 +123,7 @@ def _opened(data: bytes, kind: str, structure: png.Png | None, limits: Limits) -
             pixels += image.width * image.height  # frames of a multi-picture JPEG differ in size
             if pixels > limits.max_total_pixels:
                 raise Unreadable("too_many_pixels", f"over {limits.max_total_pixels} in all frames")
-            image.load()
-            if structure is not None and index == 0:
-                _complete(image, structure)
-            looks = _turned(image)
+            looks = _turned(_loaded(image, structure if index == 0 else None))
         yield looks
 
 
@@ -177,6 +174,18 @@ def _fits(size: tuple[int, int], limits: Limits) -> None:
         raise Unreadable("too_many_pixels", f"{pixels} in a frame, {limits.max_frame_pixels} allowed")
     if pixels < 1:
         raise Unreadable("corrupt", "an image without pixels")
+
+
+def _loaded(image: Image.Image, structure: png.Png | None) -> Image.Image:
+    """Return a frame with its pixels, all of them."""
+    if structure is not None and (pixels := structure.pixels()) is not None:
+        plain = Image.fromarray(pixels)
+        plain.info, plain.format = image.info, image.format
+        return plain
+    image.load()
+    if structure is not None:
+        _complete(image, structure)
+    return image
 
 
 def _complete(image: Image.Image, structure: png.Png) -> None:
