@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.bench import codec, kafka, memory, soak
+from tests.bench.frameworks import race
 
 
 class Result(Protocol):
@@ -22,6 +23,7 @@ class Result(Protocol):
 
 BENCHMARKS: Mapping[str, Callable[[float], Iterable[Result]]] = {
     "codec": lambda _: codec.ratios(),
+    "frameworks": lambda _: race.rates(),
     "kafka": lambda _: kafka.measured(),
     "memory": lambda _: memory.measured(),
     "soak": soak.soaked,
