@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import monotonic
-from typing import Final
+from typing import Final, Protocol
 
 from confluent_kafka import KafkaError, Message, Producer
 
@@ -24,6 +24,16 @@ class Delivery:
     broker: Broker
     topic: str = Topics().images
     rate_per_s: float = 0.0
+
+
+class Gate(Protocol):
+    """Says when the next event may go; while it waits, the sender goes on hearing from the broker."""
+
+    def due_in_s(self) -> float:
+        """Return how long the next event has to wait, seconds; 0 or less means it may go."""
+
+    def take(self) -> None:
+        """Let one event go."""
 
 
 class Pace:
@@ -49,14 +59,17 @@ def send(
     *,
     on_sent: OnSent,
     stop: Callable[[], bool] = lambda: False,
+    gate: Gate | None = None,
 ) -> int:
     """Send until the emissions or `stop` end it; return how many records the broker acknowledged.
+
+    A `gate` stands in for the delivery's rate.
 
     `on_sent` runs in this thread, once for each acknowledged record, in the broker's order per partition. Raises
     BrokerUnusable when no broker answers, the topic is not there, or a record was not taken.
     """
     outbox = _Outbox(delivery, on_sent)
-    pace = Pace(delivery.rate_per_s)
+    pace = gate or Pace(delivery.rate_per_s)
     for emission in emissions:
         while (wait_s := pace.due_in_s()) > 0 and not stop():
             outbox.serve(min(wait_s, _SERVE_S))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from io import BytesIO
@@ -42,15 +42,15 @@ class Feed:
         self.sent: list[Sent] = []
         self.ends: dict[int, int] = {}
         self._stop = Event()
-        self._may_go = may_go
-        self._enough = enough
+        gate = _Turnstile(may_go)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
         self._sending = self._thread.submit(
             send,
-            self._bounded(emissions),
+            emissions,
             Delivery(stage.broker, stage.topics.images),
             on_sent=self._note,
-            stop=self._stop.is_set,
+            stop=lambda: self._stop.is_set() or enough(gate.passed),
+            gate=gate,
         )
 
     @property
@@ -76,13 +76,21 @@ class Feed:
         self.ends[sent.place.partition] = sent.place.offset + 1
         self.inbox.put(sent)
 
-    def _bounded(self, emissions: Iterable[Emission]) -> Iterator[Emission]:
-        for number, emission in enumerate(emissions):
-            while not (self._enough(number) or self._may_go(number) or self._stop.wait(LOOK_EVERY_S)):
-                pass
-            if self._enough(number):
-                return
-            yield emission
+
+@dataclass(slots=True)
+class _Turnstile:
+    """Lets each event through by its number."""
+
+    may_go: Callable[[int], bool]
+    passed: int = 0
+
+    def due_in_s(self) -> float:
+        """Return when to ask again, or that it may go."""
+        return 0.0 if self.may_go(self.passed) else LOOK_EVERY_S
+
+    def take(self) -> None:
+        """Count it."""
+        self.passed += 1
 
 
 def deck(options: Options, *, poison: int = 0, shelf: Shelf | None = None) -> tuple[Emission, ...]:
