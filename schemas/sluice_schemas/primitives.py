@@ -6,7 +6,7 @@ Specification: Apache Avro 1.12, "Binary Encoding".
 """
 
 import struct
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -20,6 +20,8 @@ MAX_ITEMS = 10_000
 _LONG = 1 << 63
 _INT = 1 << 31
 _UUID_CHARACTERS = 36
+_KEPT_BYTES = 64  # a digest in hexadecimal
+_KEPT_TEXTS = 1024
 
 
 def read_long(data: bytes, at: int) -> tuple[int, int]:
@@ -95,10 +97,7 @@ def read_count(data: bytes, at: int, *, held: int) -> tuple[int, int]:
     return count, at
 
 
-def write_long(value: int) -> bytes:
-    """Write a zig-zag varint of at most 64 bits."""
-    if not -_LONG <= value < _LONG:
-        raise ValueError("number beyond 64 bits")
+def _varint(value: int) -> bytes:
     rest = value << 1 if value >= 0 else (-value << 1) - 1
     out = bytearray()
     while rest > 0x7F:  # noqa: PLR2004 -- seven bits a byte
@@ -106,6 +105,19 @@ def write_long(value: int) -> bytes:
         rest >>= 7
     out.append(rest)
     return bytes(out)
+
+
+_SMALL = tuple(_varint(value) for value in range(1024))
+"""Most lengths, counts and numbers, ready made: encoding is on the consumer's hot path."""
+
+
+def write_long(value: int) -> bytes:
+    """Write a zig-zag varint of at most 64 bits."""
+    if 0 <= value < len(_SMALL):
+        return _SMALL[value]
+    if not -_LONG <= value < _LONG:
+        raise ValueError("number beyond 64 bits")
+    return _varint(value)
 
 
 def write_int(value: int) -> bytes:
@@ -121,27 +133,31 @@ def write_time(value: datetime) -> bytes:
     return write_long((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds)
 
 
-SIZES = tuple(write_long(size) for size in range(1024))
-"""Length prefixes of the usual lengths, ready made: encoding is on the consumer's hot path."""
-
-
 def write_size(value: Sized) -> bytes:
     """Write the length prefix of bytes that follow."""
     return write_long(len(value))
 
 
-def write_text(value: str) -> bytes:
-    """Write length-prefixed UTF-8."""
-    data = value.encode()
-    size = len(data)
-    return (SIZES[size] if size < len(SIZES) else write_long(size)) + data
+class _Texts(dict[str, bytes]):
+    """Texts as they are written. The first short ones are kept: most texts of an event stand in every other, too."""
+
+    def __missing__(self, text: str) -> bytes:
+        data = text.encode()
+        written = write_long(len(data)) + data
+        if len(data) <= _KEPT_BYTES and len(self) < _KEPT_TEXTS:
+            self[text] = written
+        return written
+
+
+write_text: Callable[[str], bytes] = _Texts().__getitem__
+"""Write length-prefixed UTF-8."""
 
 
 def write_uuid(value: UUID) -> bytes:
     """Write a UUID in its 36 character form."""
     if not isinstance(value, UUID):
         raise TypeError("not a UUID")
-    return write_text(str(value))
+    return write_long(_UUID_CHARACTERS) + str(value).encode()
 
 
 def write_count(items: Sized) -> bytes:

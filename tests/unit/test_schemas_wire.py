@@ -201,9 +201,24 @@ def test_an_array_in_sized_blocks_is_read() -> None:
 @given(st.integers(-(2**63), 2**63 - 1))
 @example(2**63 - 1)
 @example(-(2**63))
+@example(1023)
+@example(1024)
 def test_a_long_is_read_back_as_it_was_written(value: int) -> None:
     data = write_long(value)
     assert read_long(data, 0) == (value, len(data))
+
+
+def test_writing_ever_new_texts_keeps_no_memory() -> None:
+    for number in range(2000):  # more than are kept ready made
+        assert read_text(write_text(f"{number:064}"), 0)[0] == f"{number:064}"
+    tracemalloc.start()
+    try:
+        for number in range(2000):
+            write_text(f"new {number:060}")
+            write_text(f"{number:01000}")
+        assert tracemalloc.get_traced_memory()[0] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
