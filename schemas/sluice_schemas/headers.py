@@ -62,19 +62,22 @@ class CloudEvent:
 
     def headers(self) -> Headers:
         """Return the Kafka headers of this event."""
-        pairs = (
-            ("content-type", CONTENT_TYPE),
-            ("ce_specversion", SPEC_VERSION),
-            ("ce_id", self.id),
-            ("ce_source", self.source),
-            ("ce_type", self.type),
-            ("ce_time", self.time.astimezone(UTC).isoformat().replace("+00:00", "Z")),
-            ("ce_subject", self.subject),
-            ("ce_causationid", self.causation_id),
-            ("traceparent", self.trace.traceparent if self.trace else None),
-            ("tracestate", self.trace.tracestate if self.trace else None),
-        )
-        return tuple((name, value.encode()) for name, value in pairs if value is not None)
+        pairs = [
+            ("content-type", CONTENT_TYPE.encode()),
+            ("ce_specversion", SPEC_VERSION.encode()),
+            ("ce_id", self.id.encode()),
+            ("ce_source", self.source.encode()),
+            ("ce_type", self.type.encode()),
+            ("ce_time", self.time.astimezone(UTC).isoformat().replace("+00:00", "Z").encode()),
+            ("ce_subject", self.subject.encode()),
+        ]
+        if self.causation_id is not None:
+            pairs.append(("ce_causationid", self.causation_id.encode()))
+        if self.trace:
+            pairs.append(("traceparent", self.trace.traceparent.encode()))
+            if self.trace.tracestate is not None:
+                pairs.append(("tracestate", self.trace.tracestate.encode()))
+        return tuple(pairs)
 
 
 def read_cloud_event(headers: Iterable[tuple[str, bytes | None]]) -> CloudEvent | None:

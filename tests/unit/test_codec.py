@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sluice.bus.codec import Codec, causation_id, framing_of
+from sluice.bus.codec import Codec, cause_of, framing_of
 from sluice.core.domain import Partition, Record
 from sluice.core.errors import DependencyDown, Undecodable
 from sluice.settings import Registry, Topics
@@ -128,7 +128,7 @@ def test_what_goes_out_names_the_event_that_led_to_it_and_passes_its_trace_on() 
 
 
 def test_a_record_without_an_id_is_named_by_its_place() -> None:
-    assert causation_id(record(b"")) == "images/3/42"
+    assert cause_of(record(b"")).id == "images/3/42"
 
 
 def test_without_a_registry_events_are_single_objects() -> None:

@@ -19,6 +19,7 @@ from sluice_schemas import (
     RegistryDown,
     RegistryRefused,
     SingleObjectFraming,
+    Trace,
     Verdict,
     WireError,
     read_cloud_event,
@@ -41,6 +42,14 @@ def unsigned(value: bytes, headers: Headers) -> Headers:
     """Prove nothing."""
     del value, headers
     return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What our events say of the one that led to them."""
+
+    id: str
+    trace: Trace | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,29 +83,29 @@ class Codec:
     def encode(self, outcome: Outcome) -> tuple[Message, ...]:
         """Return the messages of an outcome: a verdict and a quality event, or a verdict and a dead letter."""
         record, verdict = outcome.record, outcome.verdict
-        key = verdict.image_id.encode()
-        judged = self._message(self.topics.verdicts, key, verdict, record)
+        key, cause = verdict.image_id.encode(), cause_of(record)
+        judged = self._message(self.topics.verdicts, key, verdict, cause)
         if isinstance(outcome, Judged):
-            return judged, self._message(self.topics.quality, key, outcome.quality, record)
+            return judged, self._message(self.topics.quality, key, outcome.quality, cause)
         place = record.partition
         unreadable = verdict.image_id == unreadable_image_id(place.topic, place.index, record.offset)
         letter_key = (outcome.dead_letter.key or key) if unreadable else key  # bounded, as all that a letter carries
-        return judged, self._message(self.topics.dead_letters, letter_key, outcome.dead_letter, record)
+        return judged, self._message(self.topics.dead_letters, letter_key, outcome.dead_letter, cause)
 
-    def _message(self, topic: str, key: bytes, event: Event, record: Record) -> Message:
+    def _message(self, topic: str, key: bytes, event: Event, cause: Cause) -> Message:
         value, headers = _asking(lambda: self.framing.encode(topic, event))
-        attributes = CloudEvent.of(
-            event, source=self.source, causation_id=causation_id(record), trace=read_trace(record.headers)
-        )
+        attributes = CloudEvent.of(event, source=self.source, causation_id=cause.id, trace=cause.trace)
         proof = self.sign(value, headers) if isinstance(event, Verdict) else ()
         return Message(topic, key, value, (*attributes.headers(), *headers, *proof))
 
 
-def causation_id(record: Record) -> str:
-    """Return what led to our events: the input event's id, or where it stands when it has none."""
+def cause_of(record: Record) -> Cause:
+    """Return what led to our events: the input event's id, or where it stands when it has none; and its trace."""
     cloud_event = read_cloud_event(record.headers)
+    if cloud_event:
+        return Cause(cloud_event.id, cloud_event.trace)
     place = record.partition
-    return cloud_event.id if cloud_event else f"{place.topic}/{place.index}/{record.offset}"
+    return Cause(f"{place.topic}/{place.index}/{record.offset}", read_trace(record.headers))
 
 
 def signing_of(signing: Signing) -> Sign:
