@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from opentelemetry import trace
-from opentelemetry.trace import Link, Span, SpanKind, StatusCode
+from opentelemetry.trace import Span, SpanContext, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from sluice.core.domain import Batch, Record
@@ -28,7 +28,6 @@ def process_span(batch: Batch) -> Iterator[Span]:
     opened = _tracer.start_as_current_span(
         f"process {topic}",
         kind=SpanKind.CONSUMER,
-        links=[link for record in batch.records if (link := _link(record))],
         attributes={
             "messaging.system": "kafka",
             "messaging.operation.name": "process",
@@ -41,6 +40,8 @@ def process_span(batch: Batch) -> Iterator[Span]:
     )
     with opened as span, ExitStack() as leaving:
         leaving.push(lambda kind, _error, _trace: _blame(span, kind))
+        if span.is_recording():  # samplers see no links: to read them costs more than to judge
+            _link(span, batch)
         yield span
 
 
@@ -50,19 +51,19 @@ def _blame(span: Span, kind: type[BaseException] | None) -> None:
         span.set_attribute("error.type", kind.__qualname__)
 
 
-def _link(record: Record) -> Link | None:
+def _link(span: Span, batch: Batch) -> None:
+    for record in batch.records:
+        context = _context(record)
+        if context.is_valid:
+            place: dict[str, str | int] = {
+                "messaging.destination.partition.id": str(record.partition.index),
+                "messaging.kafka.offset": record.offset,
+            }
+            span.add_link(context, place)
+
+
+def _context(record: Record) -> SpanContext:
     carrier = {
         name: value.decode("ascii", "replace") for name, value in record.headers if name in TRACE_HEADERS and value
     }
-    if not carrier:
-        return None
-    context = trace.get_current_span(_propagator.extract(carrier)).get_span_context()
-    if not context.is_valid:
-        return None
-    return Link(
-        context,
-        {
-            "messaging.destination.partition.id": str(record.partition.index),
-            "messaging.kafka.offset": record.offset,
-        },
-    )
+    return trace.get_current_span(_propagator.extract(carrier)).get_span_context()
