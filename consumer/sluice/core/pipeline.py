@@ -87,7 +87,8 @@ class Pipeline:
             watch = _Stopwatch(self.clocks.monotonic, self.observe)
             self._gather(passages, watch)
             self._score(passages, watch)
-            return [self._finish(passage, batch, watch) for passage in passages]
+            timings = self._timings(batch, watch)
+            return [self._finish(passage, timings(passage.record)) for passage in passages]
 
     def _gather(self, passages: Sequence[_Passage], watch: _Stopwatch) -> None:
         started = watch.clock()
@@ -124,8 +125,7 @@ class Pipeline:
             else:
                 passage.scores = result
 
-    def _finish(self, passage: _Passage, batch: Batch, watch: _Stopwatch) -> Outcome:
-        timings = self._timings(passage.record, batch, watch)
+    def _finish(self, passage: _Passage, timings: Timings) -> Outcome:
         _step(passage, lambda p: self._judge(p, timings))
         return passage.outcome or self._reject(passage, timings)
 
@@ -146,20 +146,18 @@ class Pipeline:
         )
         return replace(rejected, messages=self.steps.encode(rejected))
 
-    def _timings(self, record: Record, batch: Batch, watch: _Stopwatch) -> Timings:
+    def _timings(self, batch: Batch, watch: _Stopwatch) -> Callable[[Record], Timings]:
+        """Return what tells a record's timings; they differ in how long it was queued."""
         total = (watch.clock() - batch.cut_at_s) * 1000
-        now_ms = self.clocks.now().timestamp() * 1000
-        queued = max(0.0, now_ms - total - record.timestamp_ms) if record.timestamp_ms >= 0 else None
-        laps = watch.laps
-        known = sum(laps.values())
-        return Timings(
-            queued=queued,
-            fetch=laps.get("fetch"),
-            decode=laps.get("decode"),
-            wait=max(0.0, total - known),
-            model=laps.get("model"),
-            total=total,
-        )
+        cut_at_ms = self.clocks.now().timestamp() * 1000 - total
+        wait = max(0.0, total - sum(watch.laps.values()))
+        fetch, decode, model = (watch.laps.get(stage) for stage in ("fetch", "decode", "model"))
+
+        def of(record: Record) -> Timings:
+            queued = max(0.0, cut_at_ms - record.timestamp_ms) if record.timestamp_ms >= 0 else None
+            return Timings(queued=queued, fetch=fetch, decode=decode, wait=wait, model=model, total=total)
+
+        return of
 
 
 def _refuse_long_names(event: ImageGenerated) -> None:
