@@ -9,7 +9,7 @@ from sluice.settings.section import MIB, Bytes, Count, Seconds, Section
 
 
 class Batching(Section):
-    """How the log is cut into batches and how many are under way."""
+    """How the log is cut into batches and how many are under way; `docs/batching.md` says why."""
 
     max_records: Count = Field(
         32,
