@@ -40,8 +40,14 @@ class Facts:
     partition: Fact = Fact(10, "MB/s into a partition", "published", "a rule of thumb")
     copies: Fact = Fact(4000, "copies of partitions on a broker", "published", "KIP-578")
     broker: Fact = Fact(0.6, "GB/s out of a broker, half of 10 Gbit/s", "assumed", "your brokers")
-    session: Fact = Fact(Kafka().session_timeout_s, "s until a silent member is given up", "setting", "`kafka`")
-    stop: Fact = Fact(3, "s of a rebalance: a member hears of it at its next heartbeat", "setting", "librdkafka")
+    session: Fact = Fact(Kafka().session_timeout_s, "s until classic gives a silent member up", "setting", "`kafka`")
+    stop: Fact = Fact(3, "s between heartbeats of classic: all stop for as long", "setting", "`rebalance`")
+    transaction: Fact = Fact(Kafka().transaction_timeout_s, "s an open transaction may last", "setting", "`kafka`")
+    scan: Fact = Fact(10, "s until brokers look for those that lasted longer", "setting", "the brokers'")
+    consumer_session: Fact = Fact(45, "s until consumer gives a silent member up", "setting", "the brokers'")
+    consumer_stop: Fact = Fact(
+        5, "s between heartbeats of consumer: what moves stops for as long", "setting", "likewise"
+    )
     load: Fact = Fact(30, "s from a process's start until it can judge", "assumed", "not yet measured here")
     life: Fact = Fact(7, "days until a replica dies", "assumed", "your machines")
 

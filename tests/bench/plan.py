@@ -16,7 +16,7 @@ from sluice.settings import Batching, Media, Topics
 from tests.bench.facts import CORES_OF_A_GPU, FACTS, MIX, Facts
 from tests.bench.fleet import Ages, Fleet, deaths, rollout, simulate
 
-BEGIN, END = "<!-- begin: python -m tests.bench.plan --into docs/capacity.md -->\n\n", "\n<!-- end -->"
+BEGIN, END = "<!-- begin: python -m tests.bench.plan --into docs/capacity.md -->\n\n", "<!-- end -->"
 DAY_S = 86_400
 RESTARTS = 20  # steps of a rollout
 RATES = (1e3, 1e5, 1e6)
@@ -139,7 +139,10 @@ class Plan:
     def fleet(self, *, eager: bool) -> Fleet:
         """Return the replicas as the simulator knows them."""
         facts = self.facts
-        times = (facts.session.value, facts.load.value, facts.stop.value)
+        session, stop = (facts.session, facts.stop) if eager else (facts.consumer_session, facts.consumer_stop)
+        # Nobody is told offsets that an open transaction may change: brokers end it, or the successor of the same id.
+        open_s = min(facts.transaction.value + facts.scan.value, facts.load.value)
+        times = (max(session.value, open_s), facts.load.value, stop.value)
         return Fleet(self.replicas, self.partitions, self.busy, *times, eager)
 
 
@@ -221,7 +224,7 @@ class Report:
     rows: Mapping[str, Sequence[str]]
 
     def as_text(self) -> str:
-        """Return it as Markdown, with an empty line after it."""
+        """Return it as Markdown."""
         lines = (self.columns, ["---"] * len(self.columns), *([name, *cells] for name, cells in self.rows.items()))
         return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -260,9 +263,8 @@ def main() -> None:
     parser.add_argument("--images-per-s", default=",".join(f"{rate:g}" for rate in RATES), help="default: %(default)s")
     parser.add_argument("--into", type=Path, help="a page whose marked block the tables replace")
     arguments = parser.parse_args()
-    text = "\n".join(
-        report.as_text() for report in reports([float(rate) for rate in arguments.images_per_s.split(",")])
-    )
+    rates = [float(rate) for rate in arguments.images_per_s.split(",")]
+    text = "".join(f"{report.as_text()}\n" for report in reports(rates))
     if arguments.into:
         before, _, after = marked(arguments.into.read_text())
         arguments.into.write_text(f"{before}{text}{after}")
@@ -272,9 +274,11 @@ def main() -> None:
 
 def marked(page: str) -> tuple[str, str, str]:
     """Split a page into what stands before its marked block, the block, and what stands after it."""
-    before, begin, rest = page.partition(BEGIN)
-    block, end, after = rest.partition(END)
-    return before + begin, block, end + after
+    if page.count(BEGIN) != 1 or page.count(END) != 1:
+        raise ValueError(f"the page lacks one of its marks: {BEGIN.strip()} and {END}")
+    before, rest = page.split(BEGIN)
+    block, after = rest.split(END)
+    return before + BEGIN, block, END + after
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from sluice.bus.client import (
 from sluice.bus.committer import KafkaCommitter
 from sluice.bus.source import KafkaSource
 from sluice.core.domain import Message, Offsets, Partition
-from sluice.settings import Topics
+from sluice.settings import Batching, Topics
 from tests.bench.outputs import outputs
 from tests.bench.rates import Rates, Work, in_turn
 from tests.bench.rig import stage
@@ -38,7 +38,7 @@ PLAIN_SIZE = 500
 PLAIN = "no transaction, 500"
 PARTITIONS = 6
 MANY = 96
-LARGEST = 128  # what production's settings land at once: batching.max_records x batching.max_flights
+LARGEST = Batching().max_records * Batching().max_flights  # what production's settings land at once
 TIMEOUT_S = 15.0
 
 
@@ -118,7 +118,7 @@ def by_size(address: str, folder: Path) -> Rates:
 
 
 def by_partitions(address: str, folder: Path) -> Rates:
-    """Land 128 events whose keys are of few partitions or of many: a commit writes a marker to each."""
+    """Land the most events whose keys are of few partitions or of many: a commit writes a marker to each."""
     with ExitStack() as stack:
         few, many = (stack.enter_context(desk(address, folder, partitions=each)) for each in (PARTITIONS, MANY))
         ways = {

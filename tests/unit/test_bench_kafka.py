@@ -10,6 +10,7 @@ from sluice.settings import Topics
 from sluice_schemas import Quality, Verdict, decode
 from tests.bench.outputs import outputs
 from tests.bench.rates import Rates, in_turn
+from tests.bench.rebalance import gaps_in, stood
 from tests.bench.transactions import keyed
 
 TOPICS = Topics()
@@ -58,3 +59,11 @@ def test_each_way_works_in_turn_and_once_before() -> None:
     found = in_turn("x", ways, base="a", rounds=3, seconds=0.0)
     assert calls == ["a", "b"] * 4
     assert set(found.per_s) == {"a", "b"}
+
+
+def test_a_partition_stood_still_for_the_longest_gap_whose_middle_is_in_the_window() -> None:
+    verdicts = [(0, 0.0), (0, 1.0), (0, 4.0), (0, 14.0), (1, 14.0), (1, 0.5), (1, 13.5)]
+    gaps = gaps_in(verdicts, {"first": (0.0, 3.0), "later": (3.0, 20.0)})
+    assert sorted(gaps["first"]) == [0.0, 3.0]
+    assert sorted(gaps["later"]) == [10.0, 13.0]
+    assert stood("x", [0.0, 3.0, 0.2]).still == 1

@@ -8,7 +8,7 @@ import pytest
 from sluice.settings import Batching
 from tests.bench.facts import FACTS
 from tests.bench.fleet import Departure, Fleet, deaths, rollout, simulate
-from tests.bench.plan import Plan, marked, rebalancing, reports
+from tests.bench.plan import BEGIN, Plan, marked, rebalancing, reports
 
 ALONE = Fleet(replicas=1, partitions=4, busy=0.7, session_s=10, load_s=5, stop_s=3, eager=True)
 MANY = Fleet(replicas=10, partitions=40, busy=0.7, session_s=10, load_s=30, stop_s=3, eager=True)
@@ -90,4 +90,12 @@ def test_twice_the_speed_of_a_gpu_is_half_of_them() -> None:
 
 def test_the_page_holds_what_the_plan_says() -> None:
     """Mended by `python -m tests.bench.plan --into docs/capacity.md`."""
-    assert marked(PAGE.read_text())[1] == "\n".join(report.as_text() for report in reports())
+    before, block, after = marked(PAGE.read_text())
+    assert block == "".join(f"{report.as_text()}\n" for report in reports())
+    assert "Beyond one machine" in before
+    assert "What is not known" in after
+
+
+def test_a_page_without_its_marks_is_left_alone() -> None:
+    with pytest.raises(ValueError, match="marks"):
+        marked(f"a page{BEGIN}without an end")
