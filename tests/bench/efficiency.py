@@ -7,8 +7,7 @@ runs on the cores that the model wants, it goes without.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, perf_counter, sleep
 
@@ -24,6 +23,7 @@ from sluice.models.clip import Ids
 from sluice.settings import Batching, Media, Models
 from tests.bench import rig
 from tests.bench.endtoend import CORES, PICTURES, Arena, Fed, Rates, Sizes, arena, described, in_turn, picture, prompt
+from tests.bench.spent import seconds
 
 GOAL = 0.90
 BARE_SHARE = 2
@@ -32,45 +32,6 @@ BARE_SHARE = 2
 LOOK_EVERY_S = 0.1
 STATS_WITHIN_S = 10.0
 STAGES = ("fetch", "decode", "model")
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """Processor seconds: by this process, by the worker, by its decoders, by the broker, and by everybody."""
-
-    bench: float
-    worker: float
-    decoders: float
-    broker: float
-    machine: float
-
-    @classmethod
-    def by(cls, worker: psutil.Process) -> "Spent":
-        """Count what was spent until now; whoever is below us and not below the worker is the broker."""
-        below = worker.children(recursive=True)
-        ours = {worker.pid, *(process.pid for process in below)}
-        others = [process for process in psutil.Process().children(recursive=True) if process.pid not in ours]
-        times = psutil.cpu_times()
-        return cls(
-            bench=_seconds(psutil.Process()),
-            worker=_seconds(worker),
-            decoders=sum(_seconds(process, reaped=True) for process in below),
-            broker=sum(map(_seconds, others)),
-            machine=sum(times) - times.idle - times.iowait - times.guest - times.guest_nice,
-        )
-
-    def since(self, before: "Spent") -> "Spent":
-        """Return what was spent in between."""
-        return Spent(*(getattr(self, each.name) - getattr(before, each.name) for each in fields(self)))
-
-
-def _seconds(process: psutil.Process, *, reaped: bool = False) -> float:
-    """Return the seconds of one process, and of its children that have ended where asked; 0 when it is gone."""
-    with suppress(psutil.NoSuchProcess):
-        times = process.cpu_times()
-        dead = times.children_user + times.children_system if reaped else 0.0
-        return times.user + times.system + dead
-    return 0.0
 
 
 @dataclass(slots=True)
@@ -105,54 +66,44 @@ class Bare:
 
     def round(self, events: int) -> float:
         """Look at so many pictures and read their prompts; return how many a second."""
-        spent, started = _seconds(psutil.Process()), perf_counter()
+        spent, started = seconds(psutil.Process()), perf_counter()
         with torch.inference_mode():
             for first in range(0, events, self.rows):
                 chosen = [number % PICTURES for number in range(first, min(first + self.rows, events))]
                 self.look(self.tiles[chosen])
                 self.read([self.prompts[number] for number in chosen])
         took = perf_counter() - started
-        self.seconds.append((_seconds(psutil.Process()) - spent) / events)
+        self.seconds.append((seconds(psutil.Process()) - spent) / events)
         return events / took
 
 
 @dataclass(slots=True)
 class Watched:
-    """A fed consumer, with what was spent while it was fed."""
+    """A fed consumer, with its stats before the first round and after each."""
 
     fed: Fed
-    events: int
-    spent: list[Spent] = field(default_factory=list)
     stats: list[Mapping[str, float]] = field(default_factory=list)
-    took_s: list[float] = field(default_factory=list)
 
-    def round(self) -> float:
-        """Feed it one round, and note what that took."""
-        before, started = Spent.by(self.fed.process), monotonic()
+    def round(self, events: int) -> float:
+        """Feed it one round, and note what it counted."""
         if not self.stats:
-            self.stats.append(settled(self.fed.ground.folder / "worker.stats", self.fed.landed))
-        rate = self.fed.round(self.events)
-        self.took_s.append(monotonic() - started)
-        self.spent.append(Spent.by(self.fed.process).since(before))
-        self.stats.append(settled(self.fed.ground.folder / "worker.stats", self.fed.landed))
+            self.stats.append(self._settled())
+        rate = self.fed.round(events)
+        self.stats.append(self._settled())
         return rate
 
     def table(self, bare_s: float) -> dict[str, float]:
         """Return what an event costs, by who spends it, and what stages take; `bare_s` is the bare model's CPU time."""
-        total = len(self.spent) * self.events
-
-        def each_ms(of: Callable[[Spent], float]) -> float:
-            return sum(map(of, self.spent)) / total * 1000
-
-        ours = each_ms(lambda s: s.bench + s.worker + s.decoders + s.broker)
+        each_ms = self.fed.each_ms
+        ours = each_ms(lambda s: s.bench + s.worker + s.below + s.broker)
         return {
             "CPU ms an event: model alone": bare_s * 1000,
             "CPU ms an event: worker, model included": each_ms(lambda s: s.worker),
-            "CPU ms an event: decoders": each_ms(lambda s: s.decoders),
+            "CPU ms an event: decoders": each_ms(lambda s: s.below),
             "CPU ms an event: broker": each_ms(lambda s: s.broker),
             "CPU ms an event: feeding and watching": each_ms(lambda s: s.bench),
             "CPU ms an event: others on the machine": each_ms(lambda s: s.machine) - ours,
-            "CPU ms an event: there was": sum(self.took_s) / total * 1000 * CORES,
+            "CPU ms an event: there was": self.fed.wall_ms * CORES,
             **self._stages(),
         }
 
@@ -166,6 +117,9 @@ class Watched:
 
         stages = {f"s a batch: {stage}": mean(f"stage.seconds.{stage}") for stage in STAGES}
         return {**stages, "s a landing": mean("landing.seconds")}
+
+    def _settled(self) -> Mapping[str, float]:
+        return settled(self.fed.ground.folder / "worker.stats", self.fed.landed)
 
 
 def settled(file: Path, landed: int) -> Mapping[str, float]:
@@ -187,10 +141,10 @@ def measured(sizes: Sizes, given: Mapping[str, str] | None = None) -> Rates:
 
 def _against(where: Arena, sizes: Sizes, given: Mapping[str, str]) -> Rates:
     bare = Bare.of(str(where.bundle), sizes)
-    watched = Watched(where.feeding(rig.SLUICE, given), sizes.events)
+    watched = Watched(where.feeding(rig.SLUICE, given))
     bare.round(bare.rows)
     bare.seconds.clear()
-    ways = {"sluice": watched.round, "bare": lambda: bare.round(sizes.events // BARE_SHARE)}
+    ways = {"sluice": lambda: watched.round(sizes.events), "bare": lambda: bare.round(sizes.events // BARE_SHARE)}
     per_s = in_turn(ways, sizes.rounds)
     more = {"batch": bare.rows, "device": bare.device, **given}
     table = watched.table(sum(bare.seconds) / len(bare.seconds))

@@ -12,11 +12,13 @@ from functools import cache
 from pathlib import Path
 from random import Random
 from statistics import linear_regression, median
+from time import monotonic
 
 import psutil
 
 from tests.bench import rig
 from tests.bench.bundles import Size, write
+from tests.bench.spent import Spent
 from tests.chaos.stage import Stage
 from tests.support.checkpoints import WORDS
 
@@ -137,6 +139,10 @@ class Fed:
     process: psutil.Popen
     edge_px: int
     landed: int = 0
+    counted: int = 0
+    """Events of the rounds; `spent` and `took_s` say what each round took, in processor seconds and seconds."""
+    spent: list[Spent] = field(default_factory=list)
+    took_s: list[float] = field(default_factory=list)
 
     def feed(self, count: int) -> Sequence[float]:
         """Publish so many events and wait for their verdicts; return when those were produced, seconds, in order."""
@@ -147,7 +153,26 @@ class Fed:
 
     def round(self, count: int) -> float:
         """Feed it so many events; return how many verdicts came a second."""
-        return slope(self.feed(count))
+        before, started = Spent.by(self.process), monotonic()
+        at_s = self.feed(count)
+        self.took_s.append(monotonic() - started)
+        self.spent.append(Spent.by(self.process).since(before))
+        self.counted += count
+        return slope(at_s)
+
+    def each_ms(self, of: Callable[[Spent], float]) -> float:
+        """Return milliseconds of processor time an event, all rounds together."""
+        return sum(map(of, self.spent)) / self.counted * 1000
+
+    @property
+    def own_ms(self) -> float:
+        """Milliseconds of processor time an event: the consumer's, and that of the processes below it."""
+        return self.each_ms(lambda spent: spent.worker + spent.below)
+
+    @property
+    def wall_ms(self) -> float:
+        """Milliseconds an event, all rounds together, each from its first event's publication."""
+        return sum(self.took_s) / self.counted * 1000
 
 
 @contextmanager

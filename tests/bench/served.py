@@ -3,6 +3,7 @@
 A request is what its documentation sends, JSON with the picture in base64; the answer is what a client needs of it.
 """
 
+import signal
 import sys
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
@@ -48,7 +49,8 @@ def _answer(scores: Scores | Rejection) -> dict[str, object]:
 
 
 def main() -> None:
-    """Serve until the end."""
+    """Serve until SIGTERM, which LitServe does not know: it would leave its processes behind."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     api = Judging(max_batch_size=Batching().max_records, batch_timeout=BATCH_TIMEOUT_S)
     api.bundle = sys.argv[2]
     server = litserve.LitServer(api, accelerator="auto", workers_per_device=1, timeout=REQUEST_TIMEOUT_S)

@@ -6,12 +6,14 @@ answers are published, waited for and committed together. The client is at-least
 """
 
 import json
+import os
+import signal
 import sys
 import time
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +75,8 @@ def served(bundle: str, log: Path) -> Iterator[Client]:
             yield client
     finally:
         stop_leashed(server)
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)  # its session: whichever of its processes outlived it
 
 
 def _healthy(client: Client) -> bool:
@@ -105,8 +109,9 @@ def measured(sizes: Sizes) -> Rates:
         ours, theirs = where.feeding(rig.SLUICE), where.feeding(CLIENT)
         ways = {"sluice": lambda: ours.round(sizes.events), "litserve": lambda: theirs.round(sizes.events)}
         per_s = in_turn(ways, sizes.rounds)
+        table = {"CPU ms an event: sluice run": ours.own_ms, "CPU ms an event: client and server": theirs.own_ms}
     more = {"open requests": OPEN}
-    return Rates("servers: sluice run / Kafka, HTTP, LitServe", per_s, GOAL, described(sizes, **more))
+    return Rates("servers: sluice run / Kafka, HTTP, LitServe", per_s, GOAL, described(sizes, **more), table)
 
 
 def ratios() -> Iterator[Rates]:

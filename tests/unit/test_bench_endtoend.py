@@ -19,10 +19,11 @@ from sluice.models.load import load
 from sluice.settings import Media, Models
 from tests.bench import efficiency, naive
 from tests.bench.bundles import SHAPES, Size
-from tests.bench.efficiency import Bare, Spent
+from tests.bench.efficiency import Bare
 from tests.bench.endtoend import PICTURES, PROMPTS, Rates, Sizes, backlog, in_turn, picture, prompt, slope
 from tests.bench.naive import Judge
 from tests.bench.servers import served
+from tests.bench.spent import Spent
 from tests.support.checkpoints import clip_config, write_bundle
 
 EDGE_PX = 256
