@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.bench.compression import Pressed, pressed
-from tests.bench.prefetch import Readings, large, small
+from tests.bench.prefetch import Readings, alone, large, small
 from tests.bench.rates import Rates
 from tests.bench.transactions import by_partitions, by_size
 from tests.support.brokers import apache_kafka
@@ -21,4 +21,5 @@ def measured() -> Iterator[Rates | Pressed | Readings]:
         yield by_partitions(address, folder)
         yield from pressed(address, folder)
         yield large(address, folder)
+        yield alone(address, folder)
         yield small(address, folder)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -32,6 +32,7 @@ FULL_AFTER_S = 1.0
 LIBRDKAFKA: Config = {"queued.min.messages": 100_000, "queued.max.messages.kbytes": 65_536, "fetch.max.bytes": 50 * MIB}
 AHEAD = (256, 1024, 100_000)
 SMALL = 6000
+ALONE = 40_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Reading:
 
     per_s: float
     cpu_us: float
-    held_bytes: float
+    held_bytes: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +109,18 @@ def read(address: str, topic: str, way: Way) -> Reading:
         time.sleep(FULL_AFTER_S)
         held = memory().rss - rest
     with _polling(address, topic, way) as poll:
-        while not (first := poll()):
-            pass
-        seen, cpu, started = first, time.process_time(), time.perf_counter()
-        while seen < PICTURES:
-            seen += poll()
-        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
-    return Reading((seen - first) / seconds, cpu / (seen - first) * 1e6, held)
+        return replace(_read(poll, PICTURES), held_bytes=held)
+
+
+def _read(poll: Callable[[], int], count: int) -> Reading:
+    """Read so many events, and count from the first on."""
+    while not (first := poll()):
+        pass
+    seen, cpu, started = first, time.process_time(), time.perf_counter()
+    while seen < count:
+        seen += poll()
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    return Reading((seen - first) / seconds, cpu / (seen - first) * 1e6)
 
 
 @contextmanager
@@ -139,13 +145,27 @@ def _median(readings: Sequence[Reading]) -> Reading:
     return Reading(*(median(getattr(each, name) for each in readings) for name in Reading.__dataclass_fields__))
 
 
+def alone(address: str, folder: Path) -> Rates:
+    """Let the source alone eat a backlog of small events, by how many are fetched ahead."""
+    ground = stage(address, folder)
+    count = fill(ground, (event(number, b"picture") for number in range(ALONE)))
+    found: dict[str, list[float]] = {str(ahead): [] for ahead in AHEAD}
+    for _ in range(2 * ROUNDS):
+        for ahead, rates in found.items():
+            way = Way(ahead, bare=False, changes={"queued.min.messages": int(ahead)})
+            with _polling(address, ground.topics.images, way) as poll:
+                rates.append(_read(poll, count).per_s)
+    medians = {name: median(rates) for name, rates in found.items()}
+    return Rates("small events polled and dropped, by queued_min_messages", medians, str(AHEAD[0]))
+
+
 def small(address: str, folder: Path) -> Rates:
     """Let a worker that judges nothing eat a backlog of small events, by how many are fetched ahead."""
-    found: dict[str, list[float]] = {str(ahead): [] for ahead in AHEAD}
+    found: dict[str, list[float]] = {str(ahead): [] for ahead in (AHEAD[0], AHEAD[-1])}
     for _ in range(ROUNDS):
         for ahead, rates in found.items():
             ground = stage(address, folder, given={"SLUICE_KAFKA__QUEUED_MIN_MESSAGES": ahead})
             count = fill(ground, (event(number, b"picture") for number in range(SMALL)))
             rates.append(consumed(ground, count).rate)
     medians = {name: median(rates) for name, rates in found.items()}
-    return Rates("small events, by queued_min_messages", medians, str(AHEAD[0]))
+    return Rates("small events through a worker, by queued_min_messages", medians, str(AHEAD[0]))
