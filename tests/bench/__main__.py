@@ -7,7 +7,21 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from tests.bench import batching, codec, kafka, latency, memory, overlap, plan, rebalance, scaling, soak
+from tests.bench import (
+    batching,
+    codec,
+    efficiency,
+    kafka,
+    latency,
+    memory,
+    naive,
+    overlap,
+    plan,
+    rebalance,
+    scaling,
+    servers,
+    soak,
+)
 from tests.bench.frameworks import race
 
 
@@ -24,15 +38,18 @@ class Result(Protocol):
 BENCHMARKS: Mapping[str, Callable[[float], Iterable[Result]]] = {
     "batching": lambda _: batching.tables(),
     "codec": lambda _: codec.ratios(),
+    "efficiency": lambda _: efficiency.ratios(),
     "frameworks": lambda _: race.rates(),
     "kafka": lambda _: kafka.measured(),
     "latency": lambda _: latency.measured(),
     "memory": lambda _: memory.measured(),
+    "naive": lambda _: naive.ratios(),
     "overlap": lambda _: overlap.measured(),
     "plan": lambda _: plan.reports(),
     "rebalance": lambda _: rebalance.measured(),
     "scaling": lambda _: scaling.measured(),
     "scaling-long": lambda _: scaling.measured(scaling.LONG),
+    "servers": lambda _: servers.ratios(),
     "soak": soak.soaked,
 }
 

@@ -21,7 +21,7 @@ from tests.bench import efficiency, naive
 from tests.bench.bundles import SHAPES, Size
 from tests.bench.efficiency import Bare
 from tests.bench.endtoend import PICTURES, PROMPTS, Rates, Sizes, backlog, in_turn, picture, prompt, slope
-from tests.bench.naive import Judge
+from tests.bench.naive_loop import Judge
 from tests.bench.servers import served
 from tests.bench.spent import Spent
 from tests.support.checkpoints import clip_config, write_bundle
