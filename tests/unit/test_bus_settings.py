@@ -36,6 +36,11 @@ def test_an_answer_of_a_broker_is_bounded_and_never_larger_than_what_is_received
     assert consumer_config(narrow)["fetch.max.bytes"] < 10_000_000
 
 
+def test_a_partition_is_fetched_again_before_even_a_fast_consumer_has_used_up_what_it_has() -> None:
+    config, fastest_per_s = consumer_config(LOCAL), 10_000
+    assert config["fetch.queue.backoff.ms"] / 1000 * fastest_per_s <= config["queued.min.messages"]
+
+
 def test_the_settings_that_exactly_once_rests_on() -> None:
     consumer, producer = consumer_config(LOCAL), producer_config(LOCAL)
     assert consumer["enable.auto.commit"] is False
