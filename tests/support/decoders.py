@@ -91,9 +91,10 @@ def _is_open(number: int) -> bool:
 
 
 def _environment(_: Limits) -> Picture:
-    """Count the variables that are not about threads, the path, the language or the GPU."""
-    expected = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONPATH", "LC_ALL"}
-    return answer(len(set(os.environ) - expected - {"CUDA_VISIBLE_DEVICES"}))
+    """Count the variables that are not about threads, memory, the path, the language or the GPU."""
+    threads = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"}
+    memory = {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"}
+    return answer(len(set(os.environ) - threads - memory - {"PYTHONPATH", "LC_ALL", "CUDA_VISIBLE_DEVICES"}))
 
 
 def _threads(_: Limits) -> Picture:
