@@ -56,14 +56,17 @@ class Eyes:
 
     def __call__(self, tiles: Pixels) -> View:
         """Look at the tiles in one forward pass."""
-        batch = torch.from_numpy(tiles)
-        pooled = self.tower(batch)
-        embeddings = self.head.embed(pooled)
-        clip = embeddings
-        if self.clip_projection is not None:
-            clip_pooled = pooled if self.clip_tower is None else self.clip_tower(batch)
-            clip = torch.nn.functional.linear(clip_pooled.float(), self.clip_projection)
+        embeddings, clip = self.embed(torch.from_numpy(tiles))
         return View(self.head.judge(embeddings), unit(np.asarray(clip.cpu().numpy(), dtype=np.float32)))
+
+    def embed(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the checker's and CLIP's embeddings (N, P) in float32, on the device, of uint8 tiles anywhere."""
+        pooled = self.tower(tiles)
+        embeddings = self.head.embed(pooled)
+        if self.clip_projection is None:
+            return embeddings, embeddings
+        clip_pooled = pooled if self.clip_tower is None else self.clip_tower(tiles)
+        return embeddings, torch.nn.functional.linear(clip_pooled.float(), self.clip_projection)
 
 
 class Passes:
