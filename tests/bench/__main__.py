@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.bench import (
+    band,
     batching,
     codec,
     efficiency,
     kafka,
+    lane,
     latency,
+    media,
     memory,
     naive,
     overlap,
@@ -36,12 +39,16 @@ class Result(Protocol):
 
 
 BENCHMARKS: Mapping[str, Callable[[float], Iterable[Result]]] = {
+    "band": lambda _: band.measured(),
+    "band-long": lambda _: band.measured_long(),
     "batching": lambda _: batching.tables(),
     "codec": lambda _: codec.ratios(),
     "efficiency": lambda _: efficiency.ratios(),
     "frameworks": lambda _: race.rates(),
     "kafka": lambda _: kafka.measured(),
+    "lane": lambda _: lane.rates(),
     "latency": lambda _: latency.measured(),
+    "media": lambda _: media.measured(),
     "memory": lambda _: memory.measured(),
     "naive": lambda _: naive.ratios(),
     "overlap": lambda _: overlap.measured(),

@@ -1,0 +1,60 @@
+"""What each stage of one image's road costs: `sluice.media.picture` taken apart."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+from time import thread_time
+
+from sluice.media import colour, decode, pixels
+from sluice.media.limits import Limits
+from sluice.media.picture import _Tiles, anonymous
+from sluice.media.sniff import sniff
+from sluice.media.technical import WORKING_EDGE, technical
+from tests.bench.tables import Cell, Table
+
+STAGES = ("sniff", "structure", "verify", "decode", "colour", "tiles", "working size", "technical", "sha256", "other")
+"""In order; `sha256` is what the consumer's own process does, `other` what is left of the whole."""
+
+LIMITS = Limits()
+
+Taken = Mapping[str, Callable[[], object]]
+
+
+def measured(files: Mapping[str, Sequence[bytes]], rounds: int) -> Table:
+    """Measure the stages of the first picture of each kind, ms of a core."""
+    return Table("stages of one image, ms of a core", [_row(name, few[0], rounds) for name, few in files.items()])
+
+
+def _row(name: str, data: bytes, rounds: int) -> dict[str, Cell]:
+    steps = _steps(data)
+    spent: dict[str, list[float]] = {step: [] for step in steps}
+    for _ in range(rounds):
+        for step, taken in steps.items():
+            started = thread_time()
+            taken()
+            spent[step].append((thread_time() - started) * 1000)
+    ms = {step: median(taken) for step, taken in spent.items()}
+    ms["decode"] = ms["verify and decode"] - ms["verify"]  # an image can be decoded once only
+    ms["other"] = ms["whole"] - sum(ms[stage] for stage in STAGES if stage in ms and stage != "sha256")
+    return {"pictures": name} | {stage: ms[stage] for stage in STAGES} | {"whole": ms["whole"]}
+
+
+def _steps(data: bytes) -> Taken:
+    """Return every stage as a call, on what the one before gives."""
+    kind = sniff(data, LIMITS.formats)
+    structure = decode._structure(data, kind)
+    image = decode._loaded(decode._verified(data, kind, LIMITS), structure)
+    view = colour.views(image, structure)[0]
+    working = pixels.within(view, WORKING_EDGE)
+    return {
+        "sniff": lambda: sniff(data, LIMITS.formats),
+        "structure": lambda: decode._structure(data, kind),
+        "verify": lambda: decode._verified(data, kind, LIMITS),
+        "verify and decode": lambda: decode._turned(decode._loaded(decode._verified(data, kind, LIMITS), structure)),
+        "colour": lambda: colour.views(image, structure),
+        "tiles": lambda: _Tiles(LIMITS).add(view),
+        "working size": lambda: pixels.within(view, WORKING_EDGE),
+        "technical": lambda: technical(working, view),
+        "sha256": lambda: hashlib.sha256(data).hexdigest(),
+        "whole": lambda: anonymous(data, LIMITS),
+    }
