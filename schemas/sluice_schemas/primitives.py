@@ -139,12 +139,14 @@ def write_size(value: Sized) -> bytes:
 
 
 class _Texts(dict[str, bytes]):
-    """Texts as they are written. The first short ones are kept: most texts of an event stand in every other, too."""
+    """Texts as they are written. Short ones are kept until there are too many: most stand in every event alike."""
 
     def __missing__(self, text: str) -> bytes:
         data = text.encode()
         written = write_long(len(data)) + data
-        if len(data) <= _KEPT_BYTES and len(self) < _KEPT_TEXTS:
+        if len(data) <= _KEPT_BYTES:
+            if len(self) >= _KEPT_TEXTS:
+                self.clear()
             self[text] = written
         return written
 
