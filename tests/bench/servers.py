@@ -2,7 +2,8 @@
 
 `python -m tests.bench.servers` is that client, on the settings `sluice run` gets; it starts the server beside it. Twice
 as many requests are open as the server puts into a batch, so that one is full while the last is judged, and each poll's
-answers are published, waited for and committed together. The client is at-least-once. Needs the extra `bench`.
+answers are published, waited for and committed together. The client is at-least-once. There is one model, so one
+worker of the server's, which decodes and judges in turn. Needs the extra `bench`.
 """
 
 import json
@@ -115,8 +116,12 @@ def measured(sizes: Sizes) -> Rates:
 
 
 def ratios() -> Iterator[Rates]:
-    """Measure ViT-B/32 on a CPU, ViT-L/14 where there is a GPU."""
+    """Measure ViT-B/32 on a CPU, ViT-L/14 where there is a GPU; and a model that costs next to nothing.
+
+    Where the model takes nearly all of the processor, both can only be as fast as it is; the small one shows the rest.
+    """
     yield measured(Sizes(model="ViT-L/14", events=4096) if torch.cuda.is_available() else Sizes())
+    yield measured(Sizes(model="tiny", events=768))
 
 
 def main() -> None:
