@@ -1,0 +1,111 @@
+"""What the loop's own thread runs: its turns, and Kafka's clients on librdkafka's cluster in memory."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+from sluice.app import CLOCKS
+from sluice.bus.client import consumer_config, open_consumer, open_producer, plain_producer_config, producer_config
+from sluice.bus.committer import KafkaCommitter
+from sluice.bus.source import KafkaSource
+from sluice.core.batcher import Batcher
+from sluice.core.deadletter import Fuse
+from sluice.core.domain import GroupMetadata, Judged, Message, Offsets, Outcome, Record, next_offsets
+from sluice.core.loop import Loop, Pace
+from sluice.core.seams import Observe
+from sluice.settings import Kafka
+from tests.bench.overhead_stages import BATCH, PLACE, TOPICS, Way, counting
+from tests.support.mock_cluster import MockCluster
+
+PATIENCE_S = 30.0
+
+
+class Idle:
+    """A source of the same records again and again, and a committer of nothing."""
+
+    assignment = frozenset({PLACE})
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.records = list(records)
+
+    def subscribe(self, **_: object) -> None:
+        """Do nothing."""
+
+    pause = resume = close = subscribe
+
+    def poll(self, limit: int, timeout_s: float) -> list[Record]:
+        """Return them all at once."""
+        del limit, timeout_s
+        return self.records
+
+    def group_metadata(self) -> GroupMetadata:
+        """Return none."""
+
+    def commit(self, messages: Sequence[Message], offsets: Offsets, group: GroupMetadata) -> None:
+        """Take it."""
+
+
+def turning(outcomes: list[Outcome], observe: Observe) -> Way:
+    """Return what a turn of the loop costs that lands one batch and launches the next, source and committer aside."""
+    idle = Idle([outcome.record for outcome in outcomes])
+    landed: Future[list[Outcome]] = Future()
+    landed.set_result(outcomes)
+    loop = Loop(
+        idle,
+        idle,
+        lambda _: landed,
+        Batcher(max_records=BATCH, max_bytes=1 << 24),
+        Fuse(0.05, 1000, 50),
+        Pace(4, 20.0, 2.0),
+        clock=CLOCKS.monotonic,
+        sleep=time.sleep,
+        observe=observe,
+    )
+    return counting(loop.turn, len(outcomes))
+
+
+def fill(kafka: Kafka, topic: str, records: Iterable[Record], *, partitions: int = 1) -> None:
+    """Publish records with their headers, spread evenly over the partitions."""
+    producer = open_producer(plain_producer_config(kafka), lambda _: None)
+    for number, record in enumerate(records):
+        headers: Any = list(record.headers)
+        producer.produce(topic, record.value, record.key, partition=number % partitions, headers=headers)
+        producer.poll(0)
+    assert producer.flush(PATIENCE_S) == 0
+
+
+@contextmanager
+def on_kafka(records: Sequence[Record], outcomes: Sequence[Judged], observe: Observe) -> Iterator[dict[str, Way]]:
+    """Yield the stages that the loop's thread runs on Kafka's clients. A landing has the messages of `outcomes`."""
+    with MockCluster() as cluster, ExitStack() as stack:
+        for topic in (TOPICS.images, TOPICS.verdicts, TOPICS.quality):
+            cluster.create_topic(topic)
+        kafka = Kafka(bootstrap_servers=cluster.address)
+        fill(kafka, TOPICS.images, records)
+        source, committer = _clients(kafka, observe)
+        stack.callback(source.close)
+        stack.callback(committer.close)
+        committer.open(PATIENCE_S)
+        source.subscribe(on_revoke=lambda _: None, on_lost=lambda _: None)
+        source.poll(BATCH, PATIENCE_S)  # joins the group
+        messages = [message for outcome in outcomes for message in outcome.messages]
+        offsets = next_offsets(outcomes)
+
+        def publish(said: Sequence[Message]) -> Callable[[], None]:
+            return lambda: committer.commit(said, offsets, source.group_metadata())
+
+        yield {
+            "poll": lambda: len(source.poll(BATCH, PATIENCE_S)),
+            "commit": counting(publish(()), len(outcomes)),
+            "landing": counting(publish(messages), len(outcomes)),
+        }
+
+
+def _clients(kafka: Kafka, observe: Observe) -> tuple[KafkaSource, KafkaCommitter]:
+    clock = CLOCKS.monotonic
+    consumer, producer = partial(open_consumer, consumer_config(kafka)), partial(open_producer, producer_config(kafka))
+    source = KafkaSource(consumer, TOPICS.images, protocol="classic", connect_deadline_s=PATIENCE_S, clock=clock)
+    return source, KafkaCommitter(producer, timeout_s=PATIENCE_S, clock=clock, observe=observe)
