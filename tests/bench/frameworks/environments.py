@@ -1,7 +1,6 @@
 """A virtual environment for each framework: they pin clients of their own, and none of them belongs among ours."""
 
 import subprocess
-import sys
 import venv
 from pathlib import Path
 
@@ -27,10 +26,14 @@ def python_of(name: str) -> Path:
         return python
     venv.create(folder, with_pip=True, clear=True)
     install = ("-m", "pip", "install", "--quiet", "--only-binary", ":all:", "-r", HERE / f"requirements-{name}.txt")
-    done = subprocess.run(
-        [python, *install], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-    )
-    if done.returncode:
-        raise NotInstalled(f"{name} on Python {sys.version_info[0]}.{sys.version_info[1]}: {done.stderr.strip()}")
+    try:
+        subprocess.run(
+            [python, *install], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S, check=True
+        )
+    except subprocess.CalledProcessError as refused:
+        said: str = refused.stderr
+        raise NotInstalled(f"{name}: {said.strip().splitlines()[-1]}") from None
+    except subprocess.TimeoutExpired:
+        raise NotInstalled(f"{name}: pip took longer than {TIMEOUT_S:g} s") from None
     installed.write_text(wanted)
     return python

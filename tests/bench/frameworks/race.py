@@ -27,6 +27,7 @@ from tests.bench import rig
 from tests.bench.frameworks.environments import HERE, ROOT, NotInstalled, python_of
 from tests.bench.frameworks.work import Place, Work, what_counts
 from tests.bench.rates import Rates
+from tests.bench.spent import seconds
 from tests.chaos.stage import Stage
 
 E = TypeVar("E", Verdict, Quality)
@@ -63,7 +64,7 @@ class Meter:
         now_s = time.time()
         if not self.times_s or now_s - self.times_s[-1] > LOOK_S:
             self.times_s.append(now_s)
-            self.used_s.append(sum(self.process.cpu_times()[:2]))
+            self.used_s.append(seconds(self.process))
         return self.process.poll() is None
 
     def between(self, start_s: float, end_s: float) -> float:
