@@ -8,8 +8,9 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import cycle, islice, repeat
 from pathlib import Path
+from random import Random
 from statistics import median
 from threading import Event, Thread
 from time import monotonic, sleep, time
@@ -109,12 +110,17 @@ def await_owners(ground: Stage, names: Sequence[str]) -> None:
 
 def _cost(address: str, folder: Path, backlog: int) -> Mapping[str, Cell]:
     ground = stage(address, folder)
-    fill(ground, repeat(event(0, TINY), backlog))
+    fill(ground, islice(cycle(unlike()), backlog))
     with consuming(ground) as process, spending(process) as spent:
         seen = flow(ground, backlog, alive=lambda: process.poll() is None)
         peak = peak_rss(process.pid)
         sleep(5 * LOOK_EVERY_S)  # one look beyond the last verdict
     return {"backlog": backlog, "events/s": seen.rate, "us of processor": cost_us(seen, spent), "peak MiB": peak / MIB}
+
+
+def unlike(count: int = 1024) -> list[bytes]:
+    """Return events that do not compress into each other, as pictures do not: a fetch is bounded as it travels."""
+    return [event(number, Random(number).randbytes(len(TINY))) for number in range(count)]
 
 
 def cost_us(seen: Flow, spent: Spent) -> float:
