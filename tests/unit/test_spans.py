@@ -1,11 +1,13 @@
 """The span of a batch, as an exporter gets it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
 
 from sluice.core import spans
@@ -41,6 +43,22 @@ def test_a_batch_is_one_span_with_a_link_to_each_record_that_has_a_context(expor
     (link,) = span.links
     assert f"{link.context.trace_id:x}" == "a" * 32
     assert dict(link.attributes or {}) == {"messaging.destination.partition.id": "3", "messaging.kafka.offset": 7}
+
+
+class Unread(tuple[tuple[str, bytes], ...]):
+    __slots__ = ()
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        raise AssertionError("read in vain")
+
+
+def test_trace_contexts_are_read_only_for_a_span_that_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    unread = replace(BATCH, records=tuple(replace(record, headers=Unread()) for record in BATCH.records))
+    provider = TracerProvider(sampler=ALWAYS_OFF)
+    monkeypatch.setattr(spans, "_tracer", provider.get_tracer("sluice"))
+    with spans.process_span(unread) as span:
+        assert not span.is_recording()
+    provider.shutdown()
 
 
 def test_of_an_error_a_span_has_the_class_and_nothing_it_says(exported: InMemorySpanExporter) -> None:
