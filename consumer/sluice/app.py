@@ -3,6 +3,7 @@
 `judging` is everything that judges, without Kafka; `consumer` puts it between a source and a committer.
 """
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -143,6 +144,10 @@ def consumer(settings: Settings, opening: Opening = PRODUCTION) -> Iterator[Loop
         codec = _codec(settings)
         enter(settings.kafka, settings.topics, time.monotonic)
         worker = transactional_id(settings.kafka)
+        committer = _committer(settings, partial(opening.producer, outbound), meter)
+        stack.callback(committer.close)
+        # Before the models load: what a predecessor left open hides its partitions' offsets until we are heard of.
+        committer.open(settings.kafka.connect_deadline_s)
         judge = stack.enter_context(judging(settings, worker=worker, observe=meter, opening=opening))
         fetcher = stack.enter_context(Fetcher(settings.fetch, settings.media))
         threads = stack.enter_context(batch_threads(batching.max_flights, judge.lane))
@@ -150,9 +155,7 @@ def consumer(settings: Settings, opening: Opening = PRODUCTION) -> Iterator[Loop
         source = _source(settings, inbound, opening)
         # The group is left last: whoever owns our partitions next starts after our last transaction.
         stack.callback(source.close)
-        committer = _committer(settings, partial(opening.producer, outbound), meter)
         stack.callback(committer.close)
-        committer.open(settings.kafka.connect_deadline_s)
         stack.enter_context(Ready(settings.telemetry.ready_file))
         yield Loop(
             source,
@@ -189,6 +192,8 @@ def run(settings: Settings, stopping: Callable[[], bool], opening: Opening = PRO
     if telemetry.otlp:
         export.configure(version("sluice"), worker)
     with consumer(settings, opening) as loop:
+        gc.collect()
+        gc.freeze()  # what is built by now stays; looking at all of it again and again took a fifth of the processor
         log.info("ready", bundle=settings.models.bundle, worker=worker)
         log.info("drained", left=loop.run(stopping))
 
