@@ -30,6 +30,7 @@ class Idle:
 
     def __init__(self, records: Sequence[Record]) -> None:
         self.records = list(records)
+        self.published = 0
 
     def subscribe(self, **_: object) -> None:
         """Do nothing."""
@@ -45,11 +46,13 @@ class Idle:
         """Return none."""
 
     def commit(self, messages: Sequence[Message], offsets: Offsets, group: GroupMetadata) -> None:
-        """Take it."""
+        """Count the messages."""
+        del offsets, group
+        self.published += len(messages)
 
 
 def turning(outcomes: list[Outcome], observe: Observe) -> Way:
-    """Return what a turn of the loop costs that lands one batch and launches the next, source and committer aside."""
+    """Return what turns of the loop cost that launch and land as much as may fly, source and committer aside."""
     idle = Idle([outcome.record for outcome in outcomes])
     landed: Future[list[Outcome]] = Future()
     landed.set_result(outcomes)
@@ -64,7 +67,14 @@ def turning(outcomes: list[Outcome], observe: Observe) -> Way:
         sleep=time.sleep,
         observe=observe,
     )
-    return counting(loop.turn, len(outcomes))
+    each = len(outcomes[0].messages)
+
+    def turn() -> int:
+        before = idle.published
+        loop.turn()
+        return (idle.published - before) // each
+
+    return turn
 
 
 def fill(kafka: Kafka, topic: str, records: Iterable[Record], *, partitions: int = 1) -> None:
