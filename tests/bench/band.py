@@ -17,7 +17,7 @@ from sluice.core.domain import Pixels
 from sluice.media import pixels
 from sluice.models.guard import FIRES_ABOVE, GuardBand
 from sluice.models.lane import Lane
-from sluice.models.load import FIXED_ROWS, Placed, _band, load, place
+from sluice.models.load import FIXED_ROWS, TRIALS, Placed, _band, _warm, load, place
 from sluice.models.safety import IDS, Floats, decide
 from sluice.models.sight import FixedShape, Passes
 from sluice.policies import preset
@@ -127,6 +127,8 @@ def gaps(
     again = FixedShape(exact, FIXED_ROWS[where.device.type], beat=_nothing)
     fast = {dtype: exact if dtype == torch.float32 else eyes(where, dtype) for dtype in (torch.float32, *halves)}
     looks = {dtype: Passes(look, ROWS, beat=_nothing, on_split=_nothing) for dtype, look in fast.items()}
+    with torch.inference_mode():
+        bands = {dtype: _band(Models(), dtype, _warm(look, again, TRIALS)) for dtype, look in looks.items()}
     alone: list[Floats] = []
     found: dict[torch.dtype, list[Floats]] = {dtype: [] for dtype in looks}
     with torch.inference_mode():
@@ -136,7 +138,7 @@ def gaps(
                 found[dtype].append(look(tiles).margins.cosine)
     for dtype, seen in found.items():
         label = f"{name}, {str(dtype).removeprefix('torch.')}"
-        yield gap(label, np.concatenate(seen), np.concatenate(alone), exact.head.threshold, _band(Models(), dtype))
+        yield gap(label, np.concatenate(seen), np.concatenate(alone), exact.head.threshold, bands[dtype])
 
 
 def gap(where: str, seen: Floats, alone: Floats, threshold: Floats, band: float) -> Gap:

@@ -16,7 +16,7 @@ from sluice.core.domain import Job, Pixels, Score, Scores
 from sluice.core.errors import BadSettings, DependencyDown, DeviceLost, Rejection, Unscorable, WeightsNotAttested
 from sluice.models import plugin
 from sluice.models.clip import PromptEncoder
-from sluice.models.guard import GuardBand
+from sluice.models.guard import BFLOAT16_WIDENS, GuardBand
 from sluice.models.lane import Lane
 from sluice.models.layout import canonical
 from sluice.models.load import load
@@ -255,6 +255,18 @@ def margins_at(margin: float, column: int) -> Margins:
 @pytest.mark.parametrize("column", [0, 2, 3, 19])
 def test_the_band_lies_around_where_rounding_makes_a_concept_fire(margin: float, column: int, near: bool) -> None:  # noqa: FBT001
     assert GuardBand(0.002).near(margins_at(margin, column)).tolist() == [near]
+
+
+def test_a_bundle_that_rounding_moves_further_gets_a_wider_band(tmp_path: Path, pictures: list[Pixels]) -> None:
+    """The default would not cover these weights, which are ten times as large as trained ones."""
+    lane = load(Models(bundle=str(write_bundle(tmp_path / "wild", 0, Shape(hidden=64))), precision=Precision.BFLOAT16))
+    lane.close()
+    scorer = lane._score
+    assert isinstance(scorer, Scorer)
+    with torch.inference_mode():
+        seen, exact = (look(np.concatenate(pictures)).margins.cosine for look in (scorer.look, scorer.look_again))
+    moved = np.abs(seen - exact).max()
+    assert Models().guard_band * BFLOAT16_WIDENS < moved < scorer.band._width
 
 
 def test_a_policys_own_thresholds_have_a_band_too() -> None:

@@ -30,6 +30,9 @@ FIXED_ROWS = {"cpu": 1, "cuda": 8}
 """Tiles in a fixed-shape pass. One gives the reference's answer for the image alone, bit for bit; a GPU needs several
 to be busy, and a kernel of one shape treats its rows alike."""
 
+TRIALS, WIDER = 8, 4
+"""The guard band is at least so many times as wide as half precision moves a score of so many tiles of noise. Wild
+weights need that: a thousand scenes moved at most 2.3 times as far as the noise did (`python -m tests.bench band`)."""
 
 Turning = Callable[[Mapping[str, float]], Mapping[str, Sequence[float]]]
 
@@ -75,11 +78,11 @@ def load(
         exact = _eyes(placed, torch.float32)
         look, look_again = _looks(models, placed, exact, pulse, count)
         text = _text(models, placed)
-        _warm(look, look_again)
+        moved = _warm(look, look_again, 1 if placed.dtype == torch.float32 else TRIALS)
     except (torch.OutOfMemoryError, torch.AcceleratorError, DependencyDown) as error:
         raise DeviceLost(f"the models do not load on {placed.device} ({type(error).__name__})") from error
     pulse.rest()
-    band = GuardBand(_band(models, placed.dtype), turning(exact.head.threshold_by_id))
+    band = GuardBand(_band(models, placed.dtype, moved), turning(exact.head.threshold_by_id))
     scorer = Scorer(look, look_again, band, text, extras, count)
     return Lane(scorer, references(placed, extras), pulse, timeout_s=models.lane_timeout_s)
 
@@ -163,10 +166,12 @@ def _extras(models: Models, placed: Placed) -> Extras:
     )
 
 
-def _band(models: Models, dtype: torch.dtype) -> float:
+def _band(models: Models, dtype: torch.dtype, moved: float) -> float:
+    """Return the width of the guard band; `moved` is how far rounding moved a score of noise."""
     if dtype == torch.float32:
         return min(models.guard_band, FLOAT32_BAND)
-    return models.guard_band * (BFLOAT16_WIDENS if dtype == torch.bfloat16 else 1)
+    width = models.guard_band * (BFLOAT16_WIDENS if dtype == torch.bfloat16 else 1)
+    return max(width, WIDER * moved) if width else 0.0
 
 
 def _device(name: str) -> torch.device:
@@ -183,10 +188,14 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _warm(look: Look, look_again: Look) -> None:
-    """Look at black once in both ways: kernels load now, and weights that give no finite numbers show now."""
-    black: Pixels = np.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+def _warm(look: Look, look_again: Look, tiles: int) -> float:
+    """Look at noise in both ways and return the largest difference of a cosine between them.
+
+    Kernels load now, and weights that give no finite numbers show now.
+    """
+    noise: Pixels = np.random.default_rng(0).integers(0, 256, (tiles, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
     with torch.inference_mode():
-        look(black)
-        if not look_again(black).finite.all():
-            raise WeightsNotAttested("the bundle gives no finite numbers for a black picture, in float32 either")
+        seen, exact = look(noise), look_again(noise)
+    if not exact.finite.all():
+        raise WeightsNotAttested("the bundle gives no finite numbers for a picture of noise, in float32 either")
+    return float(np.nanmax(np.abs(seen.margins.cosine - exact.margins.cosine), initial=0.0))

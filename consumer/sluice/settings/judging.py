@@ -25,11 +25,14 @@ class Models(Section):
         description="`openai` (the real checker and CLIP, from the hub cache), `starter` (the tiny demo bundle: never for production), or a folder. Required: nothing is chosen silently.",
     )
     device: str = Field("auto", description="`auto`, `cpu`, `cuda`, `cuda:N`. One process per GPU.")
-    precision: Precision | None = Field(None, description="Empty: float16 on a GPU, float32 on a CPU.")
+    precision: Precision | None = Field(
+        None,
+        description="Empty: float16 on a GPU, float32 on a CPU. On a CPU bfloat16 pays where the processor computes in it and fewer than about half of the tiles are looked at again (`lane.rechecks`): its guard band is eight times as wide.",
+    )
     lane_batch: Count = Field(64, description="Most tiles in one forward pass.")
     guard_band: Annotated[float, Field(ge=0)] = Field(
         0.002,
-        description="Scores this close to a threshold are computed again in float32. Covers fp16 rounding.",
+        description="Scores this close to a threshold are computed again in float32. Covers fp16 rounding; with bfloat16 it is eight times as wide, and wider still where the bundle's own rounding, measured at the start, asks for it. 0 for none.",
     )
     lane_timeout_s: Seconds = Field(120.0, description="A forward pass that takes longer means a hung device: exit 72.")
     prompt_cache: Annotated[int, Field(ge=0)] = Field(
