@@ -21,6 +21,7 @@ from sluice.core.deadletter import Fuse
 from sluice.core.domain import Batch, FillReason, Flight, Outcome, Partition, Rejected, next_offsets
 from sluice.core.errors import DependencyDown, Fatal, TransactionAborted
 from sluice.core.poison import Watch
+from sluice.core.pressure import Pressure
 from sluice.core.seams import Committer, Observe, Road, Source
 
 _logger = logging.getLogger(__name__)
@@ -32,8 +33,7 @@ class Pace:
 
     `ahead`: with fewer flights unfinished than this, a partial batch takes off. Two: one is scored, one is decoded
     meanwhile, so the lane never waits; a third would only be smaller for it (`python -m tests.bench batching`).
-    `full_grace_s`: a deque full for less than this does not pause, because pausing makes librdkafka throw its
-    prefetched messages away. Not polling for so short a time is far below every Kafka timeout.
+    `full_grace_s`: a deque full for less than this does not pause.
     """
 
     max_flights: int
@@ -61,8 +61,11 @@ class Loop:
     each_turn: Callable[[], None] = lambda: None
     watch: Watch = field(default_factory=Watch)
     flights: deque[Flight] = field(default_factory=deque)
-    _full_since: float | None = None
+    pressure: Pressure = field(init=False)
     _retry_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.pressure = Pressure(self.source, self.pace.full_grace_s, self.clock, self.observe)
 
     def run(self, stopping: Callable[[], bool]) -> int:
         """Turn until `stopping` says so, then drain; return how many flights were left behind.
@@ -118,7 +121,7 @@ class Loop:
 
     def _poll(self) -> bool:
         """Poll once, if the deque lets us; return whether a whole batch came, so that more may be there at once."""
-        if not self._flow():
+        if not self.pressure.polls(full=self._full and self.batcher.full):
             self.sleep(self.pace.busy_poll_s)
             return False
         wait_s = self.pace.busy_poll_s if self.flights or self.batcher else self.pace.idle_poll_s
@@ -127,23 +130,6 @@ class Loop:
         if records:
             self.observe("records.polled", len(records), {})
         return len(records) == self.batcher.max_records
-
-    def _flow(self) -> bool:
-        """Pause or resume as the deque asks; return whether to poll, which waits only while full for a moment."""
-        if not (self._full and self.batcher.full):
-            if self._full_since is not None:
-                self._full_since = None
-                self.source.resume()
-                self.observe("paused", 0, {})
-            return True
-        now = self.clock()
-        if self._full_since is None:
-            self._full_since = now
-        if now - self._full_since < self.pace.full_grace_s:
-            return False
-        self.source.pause()
-        self.observe("paused", 1, {})
-        return True
 
     def _launch(self) -> None:
         while not self._full and (batch := self._cut()):
@@ -222,7 +208,7 @@ def _count(outcomes: list[Outcome], observe: Observe) -> None:
 
 def _finished(flight: Flight) -> bool:
     """Whether nothing of the flight is waited for any more."""
-    return flight.outcomes.done() and (flight.gone or _down(flight) is None)
+    return flight.outcomes.done() and (_down(flight) is None or flight.gone)
 
 
 def _ours(flight: Flight) -> list[Outcome]:
