@@ -36,8 +36,9 @@ check: $(VENV)/.dev ## Lint, types, layers, schema compatibility, docs in step
 	$(BIN)/sluice config docs --check docs/settings.md
 	$(BIN)/python -m pytest --quiet tests/architecture tests/contract/test_schema_compatibility.py
 
-bench: $(VENV)/.dev ## Measure what is claimed to be fast (tests/bench/README.md)
-	$(BIN)/python -m tests.bench codec
+bench: $(VENV)/.dev ## Measure what is claimed to be fast, in short (KAFKA_HOME widens it; tests/bench/README.md)
+	$(INSTALL) --editable ./schemas --editable '.[bench]'
+	$(BIN)/python -m tests.bench all
 
 fuzz: $(VENV)/.dev ## Fuzz every parser with coverage, FUZZ_SECONDS each (Linux on x86-64)
 	$(INSTALL) --editable ./schemas --editable '.[fuzz]'
