@@ -38,7 +38,7 @@ from tests.support.collector import collector
 
 SAMPLED = 0.01
 WORKER = (sys.executable, "-m", "tests.bench.overhead")
-BACKLOG = 5000
+BACKLOG = 8000
 WARM = 1000
 ROUNDS = 2
 
