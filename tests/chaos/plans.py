@@ -78,6 +78,9 @@ def _fail(trial: Trial, worker: Worker, point: str) -> bool:
     if point == "in_on_revoke":
         worker.obey(Order(point, trial.rng.randint(1, 2)))
         while not over():  # a group may settle without taking anything from just this worker
+            trial.until(lambda: over() or all(each.ready for each in trial.workers))  # SIGTERM kills who only starts
+            if over():
+                break
             _send_away(trial, trial.rng.choice([each for each in trial.workers if each is not worker]), over)
             trial.until(_either(over, _complete(trial)))
     else:
