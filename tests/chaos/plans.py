@@ -202,9 +202,9 @@ def strikes(trial: Trial) -> Iterator[int]:
 def _await_flow(trial: Trial, due: int) -> None:
     """Wait until so many events are answered, others wait and somebody is at work, then for a moment of the dice."""
     enough = min(FLOW, trial.size.backlog // 2)
-    trial.budget = max(trial.budget, len(trial.feed.sent)) + trial.size.backlog
 
     def flowing() -> bool:
+        trial.budget = max(trial.budget, len(trial.feed.sent) + trial.size.backlog)
         return bool(at_work(trial)) and (trial.unanswered >= enough or trial.feed.over)
 
     trial.until(lambda: trial.settled or (trial.answered >= due and flowing()))
