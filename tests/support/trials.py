@@ -1,5 +1,6 @@
 """Commits on librdkafka's cluster in memory: what the committer made of them, and what went over the wire for each."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -11,6 +12,7 @@ from weakref import WeakSet, ref
 
 from confluent_kafka import Consumer, KafkaException, Producer
 
+from sluice.bus import client
 from sluice.bus.client import Config, OnError, producer_config, reports_to
 from sluice.bus.committer import KafkaCommitter
 from sluice.bus.steps import BREATH_S
@@ -54,6 +56,10 @@ class Attempt:
 
 alive: WeakSet[Producer] = WeakSet()
 """The producers that nobody has let go of."""
+
+ATTENDING = "attending"
+"""Threads of this name say nothing: their producers outlive the test, and may outlive what is logged to."""
+logging.getLogger(client.__name__).addFilter(lambda record: record.threadName != ATTENDING)
 
 
 def _attend(find: "ref[Producer]") -> None:
@@ -124,7 +130,7 @@ class Trial:
         self._committer.close()
         self.cluster.__exit__(kind, error, trace)
         for producer in list(self._made):
-            Thread(target=_attend, args=(ref(producer),), daemon=True).start()
+            Thread(target=_attend, args=(ref(producer),), name=ATTENDING, daemon=True).start()
 
     def open(self) -> None:
         """Connect before anything is told to fail."""
