@@ -12,7 +12,7 @@ from weakref import WeakSet, ref
 
 from confluent_kafka import Consumer, KafkaException, Producer
 
-from sluice.bus import client
+from sluice.bus import client, committer
 from sluice.bus.client import Config, OnError, producer_config, reports_to
 from sluice.bus.committer import KafkaCommitter
 from sluice.bus.steps import BREATH_S
@@ -59,7 +59,8 @@ alive: WeakSet[Producer] = WeakSet()
 
 ATTENDING = "attending"
 """Threads of this name say nothing: their producers outlive the test, and may outlive what is logged to."""
-logging.getLogger(client.__name__).addFilter(lambda record: record.threadName != ATTENDING)
+for module in (client, committer):
+    logging.getLogger(module.__name__).addFilter(lambda record: record.threadName != ATTENDING)
 
 
 def _attend(find: "ref[Producer]") -> None:
