@@ -38,7 +38,7 @@ def proxy(kafka_node: Cluster) -> Iterator[Proxy]:
 @pytest.fixture
 def road(proxy: Proxy) -> Iterator["Road"]:
     road = Road(proxy)
-    with closing(road.member.source):
+    with closing(road.bus):
         yield road
 
 
@@ -237,7 +237,7 @@ def test_a_reader_that_loses_its_connection_reads_everything_once(proxy: Proxy, 
     bus = KafkaBus(proxy.address)
     bus.publish(9)
     member = Member("a", bus.member(), [])
-    with closing(member.source):
+    with closing(bus):
         until(lambda: bool(lost.hits) and len(member.records) >= 9, member)
         assert sorted(int(record.value or b"") for record in member.records) == list(range(9))
 

@@ -1,5 +1,8 @@
 """What the loop's safety rests on, asked of the broker in memory, the embedded one and Apache Kafka alike."""
 
+from collections.abc import Iterator
+from contextlib import closing
+
 import pytest
 
 from sluice.core.domain import GroupMetadata, Message
@@ -16,7 +19,12 @@ from tests.support.buses import PARTITIONS, Bus, Diary, FakeBus, KafkaBus, Membe
         pytest.param("kafka-consumer-protocol", marks=KAFKA),
     ]
 )
-def bus(request: pytest.FixtureRequest) -> Bus:
+def bus(request: pytest.FixtureRequest) -> Iterator[Bus]:
+    with closing(opened(request)) as bus:
+        yield bus
+
+
+def opened(request: pytest.FixtureRequest) -> Bus:
     if request.param == "fake":
         return FakeBus()
     if request.param == "embedded":

@@ -2,6 +2,8 @@
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -16,8 +18,9 @@ pytestmark = [*KAFKA]
 
 
 @pytest.fixture
-def bus(kafka_address: str) -> KafkaBus:
-    return KafkaBus(kafka_address)
+def bus(kafka_address: str) -> Iterator[KafkaBus]:
+    with closing(KafkaBus(kafka_address)) as bus:
+        yield bus
 
 
 def test_a_verdict_over_the_topics_limit_names_the_topic_and_moves_no_offset(bus: KafkaBus) -> None:

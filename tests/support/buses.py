@@ -68,6 +68,9 @@ class Bus(Protocol):
     def committed(self) -> int:
         """Return the sum of the group's committed offsets."""
 
+    def close(self) -> None:
+        """Let all members leave."""
+
 
 class FakeBus:
     """The broker in memory."""
@@ -110,6 +113,9 @@ class FakeBus:
     def committed(self) -> int:
         return sum(self._cluster.committed_offset(partition) or 0 for partition in self._cluster.partitions)
 
+    def close(self) -> None:
+        """Nobody is really there."""
+
 
 class KafkaBus:
     """A real broker and the real adapters; topics and group are this test's own."""
@@ -133,6 +139,7 @@ class KafkaBus:
             future.result()
         self._input = open_producer(plain_producer_config(self._kafka), _ignore)
         self._values = itertools.count()
+        self._sources: list[KafkaSource] = []
         self.observed: list[tuple[str, float, dict[str, str]]] = []
 
     def publish(self, count: int, headers: Headers = ()) -> None:
@@ -148,13 +155,20 @@ class KafkaBus:
 
     def member(self, topic: str = "", *, patience_s: float = 60.0) -> KafkaSource:
         patience = {"session_timeout_s": min(patience_s, 10.0), "max_poll_interval_s": patience_s}
-        return KafkaSource(
+        source = KafkaSource(
             partial(open_consumer, consumer_config(self._kafka.model_copy(update=patience))),
             topic or self._images,
             protocol=self._kafka.group_protocol,
             connect_deadline_s=PATIENCE_S,
             clock=time.monotonic,
         )
+        self._sources.append(source)
+        return source
+
+    def close(self) -> None:
+        """Close what a test has not: a consumer that is left to the garbage collector may hang there, with everything."""
+        for source in self._sources:
+            source.close()
 
     def crash(self, transactional_id: str, values: list[bytes]) -> None:
         producer = open_producer(self._transactional(transactional_id), _ignore)
