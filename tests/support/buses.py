@@ -166,7 +166,7 @@ class KafkaBus:
         return source
 
     def close(self) -> None:
-        """Close what a test has not: a consumer left to the garbage collector may hang there, and everything with it."""
+        """Close what a test has not: a consumer left to the garbage collector may hang there, with all else."""
         for source in self._sources:
             source.close()
 
