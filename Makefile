@@ -8,8 +8,9 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?=
 DEMO_ARGS ?=
 FUZZ_SECONDS ?= 60
-# One worker per core; the tests of a file stay on one worker, so that what they share is made once.
-TEST_ARGS ?= --numprocesses auto --dist loadfile
+# One worker per core; the tests of a file stay on one worker, so that what they share is made once. In their own order
+# the long ones come first, and no worker waits at the end.
+TEST_ARGS ?= --numprocesses auto --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL = $(PIP) install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 PACKAGES := pyproject.toml schemas/pyproject.toml constraints.txt
