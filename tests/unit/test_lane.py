@@ -1,8 +1,7 @@
 """The lane answers every batch, isolates what fails, and says when its device is gone."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from threading import Event, Thread
+from threading import Event
 
 import pytest
 
@@ -65,27 +64,23 @@ def test_provenance_names_the_models() -> None:
     running.close()
 
 
-def test_one_batch_runs_one_waits_and_the_third_submitter_waits_too() -> None:
-    """That is the prefetch and the back-pressure."""
+def test_batches_are_scored_in_the_order_they_come_and_nobody_who_brings_one_waits() -> None:
     started, release = Event(), Event()
+    scored: list[int] = []
 
     def slow(batch: Sequence[Job]) -> Answers:
         started.set()
         assert release.wait(60)
+        scored.append(len(batch))
         return good(batch)
 
     running = lane(slow)
-    first = running.submit(numbered(1))
+    first = running.submit(numbered(9))
     assert started.wait(60)
-    second = running.submit(numbered(2))
-    third: list[Future[Answers]] = []
-    submitter = Thread(target=lambda: third.append(running.submit(numbered(3))))
-    submitter.start()
-    submitter.join(0.05)
-    assert submitter.is_alive()
+    rest = [running.submit(numbered(count)) for count in range(1, 9)]
     release.set()
-    submitter.join(60)
-    assert [len(future.result(60)) for future in (first, second, *third)] == [1, 2, 3]
+    assert [len(future.result(60)) for future in (first, *rest)] == [9, *range(1, 9)]
+    assert scored == [9, *range(1, 9)]
     running.close()
 
 

@@ -1,9 +1,11 @@
 """The lane: one thread that owns the models and their device. Jobs go in, a future of scores comes out.
 
-One batch is scored while at most one more waits, already decoded (the prefetch); whoever brings a third waits too,
-and that is the back-pressure. Nothing here decides what a hung device means: `check` says it, the loop leaves.
+Batches are scored in the order they come, so that no early one is overtaken again and again while everything behind it
+waits to land. How many there are is the loop's business. Nothing here decides what a hung device means: `check` says
+it, the loop leaves.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -55,7 +57,7 @@ class Lane:
         self._pulse = pulse
         self._timeout_s = timeout_s
         self._turn = Condition()
-        self._waiting: tuple[Sequence[Job], Future[Answers]] | None = None
+        self._waiting: deque[tuple[Sequence[Job], Future[Answers]]] = deque()
         self._running: Future[Answers] | None = None
         self._closed = False
         # A daemon: a thread that hangs in a driver must not keep the process from leaving.
@@ -68,17 +70,16 @@ class Lane:
         return self._models
 
     def submit(self, jobs: Sequence[Job]) -> Future[Answers]:
-        """Queue a batch; blocks while another one waits. Raises DeviceLost when the lane is closed or dead.
+        """Queue a batch. Raises DeviceLost when the lane is closed or dead.
 
         The future may raise DependencyDown (no memory for now) or DeviceLost.
         """
         future: Future[Answers] = Future()
         with self._turn:
-            self._turn.wait_for(lambda: self._waiting is None or self._closed)
             if self._closed:
                 raise DeviceLost(CLOSED)
-            self._waiting = (jobs, future)
-            self._turn.notify_all()
+            self._waiting.append((jobs, future))
+            self._turn.notify()
         return future
 
     def score(self, jobs: Sequence[Job]) -> Answers:
@@ -101,7 +102,7 @@ class Lane:
         """Finish what was submitted and end the thread; after the timeout nobody waits for it any more."""
         with self._turn:
             self._closed = True
-            self._turn.notify_all()
+            self._turn.notify()
         self._thread.join(timeout_s)
         self._abandon(CLOSED)
 
@@ -114,10 +115,11 @@ class Lane:
 
     def _take(self) -> tuple[Sequence[Job], Future[Answers]] | None:
         with self._turn:
-            self._turn.wait_for(lambda: self._waiting is not None or self._closed)
-            taken, self._waiting = self._waiting, None
-            self._running = None if taken is None else taken[1]
-            self._turn.notify_all()
+            self._turn.wait_for(lambda: self._waiting or self._closed)
+            if not self._waiting:
+                return None
+            taken = self._waiting.popleft()
+            self._running = taken[1]
             return taken
 
     def _serve(self, jobs: Sequence[Job], future: Future[Answers]) -> bool:
@@ -141,9 +143,9 @@ class Lane:
         """Close, and fail every open future, so that nobody waits for a device that does not answer."""
         with self._turn:
             self._closed = True
-            waiting, self._waiting = self._waiting, None
-            left = [self._running, waiting and waiting[1]]
-            self._turn.notify_all()
+            left = [self._running, *(future for _, future in self._waiting)]
+            self._waiting.clear()
+            self._turn.notify()
         for future in left:
             if future is not None:
                 with suppress(InvalidStateError):
