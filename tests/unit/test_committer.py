@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from sluice.bus.client import OnError
 from sluice.bus.committer import KafkaCommitter
 from sluice.core.domain import Message, Partition
-from sluice.core.errors import BrokerLost, Fatal, Fenced, TransactionAborted
+from sluice.core.errors import BrokerLost, Denied, Fatal, Fenced, TransactionAborted
 from tests.support.scripted_kafka import (
     ABORTABLE,
     DOWN,
@@ -158,6 +158,14 @@ def test_a_fatal_abort_leaves(bench: Bench) -> None:
     bench.script.plan("offsets", ABORTABLE)
     bench.script.plan("abort", FATAL)
     with pytest.raises(Fenced):
+        bench.commit()
+
+
+def test_who_is_denied_leaves_for_that_whatever_becomes_of_the_abort(bench: Bench) -> None:
+    """A coordinator that was shown no partition knows of no transaction to end."""
+    bench.script.plan("offsets", KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "no", txn_requires_abort=True))
+    bench.script.plan("abort", KafkaError(KafkaError.INVALID_TXN_STATE, "no such", fatal=True))
+    with pytest.raises(Denied, match="sluice topics acls"):
         bench.commit()
 
 

@@ -175,7 +175,9 @@ class KafkaCommitter:
         try:
             self._end(producer, producer.abort_transaction)
         except KafkaException as exception:
-            error = error_of(exception)
+            error, step = error_of(exception), _next_step(cause, self._undelivered)
+            if isinstance(step, Denied) and not ending:
+                raise step from None  # we leave for that, whatever has become of the abort
             _refuse_if_over(error)
             if ending:
                 raise Fenced(f"the outcome of a transaction stays unknown: {error.str()}") from None
