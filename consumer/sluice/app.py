@@ -144,10 +144,6 @@ def consumer(settings: Settings, opening: Opening = PRODUCTION) -> Iterator[Loop
         codec = _codec(settings)
         enter(settings.kafka, settings.topics, time.monotonic)
         worker = transactional_id(settings.kafka)
-        committer = _committer(settings, partial(opening.producer, outbound), meter)
-        stack.callback(committer.close)
-        # Before the models load: what a predecessor left open hides its partitions' offsets until we are heard of.
-        committer.open(settings.kafka.connect_deadline_s)
         judge = stack.enter_context(judging(settings, worker=worker, observe=meter, opening=opening))
         fetcher = stack.enter_context(Fetcher(settings.fetch, settings.media))
         threads = stack.enter_context(batch_threads(batching.max_flights, judge.lane))
@@ -155,7 +151,9 @@ def consumer(settings: Settings, opening: Opening = PRODUCTION) -> Iterator[Loop
         source = _source(settings, inbound, opening)
         # The group is left last: whoever owns our partitions next starts after our last transaction.
         stack.callback(source.close)
+        committer = _committer(settings, partial(opening.producer, outbound), meter)
         stack.callback(committer.close)
+        committer.open(settings.kafka.connect_deadline_s)
         stack.enter_context(Ready(settings.telemetry.ready_file))
         yield Loop(
             source,
