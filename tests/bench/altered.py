@@ -7,19 +7,16 @@ much longer, as brokers further away would.
 import os
 import sys
 import time
-import traceback
-from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 from confluent_kafka import Producer
 
 from sluice import app
 from sluice.bus.client import Config, OnError, reports_to
-from sluice.cli.frame import tell
 from sluice.cli.run import Stop
 from sluice.settings import Settings
-from sluice.settings.sources import load
-from tests.bench.blank import Decoders, lane
+from tests.bench.blank import OPENING, main
 from tests.bench.timer import FillTimer
 
 ALTERED = (sys.executable, "-m", "tests.bench.altered")
@@ -39,12 +36,9 @@ def slow(config: Config, on_error: OnError) -> Producer:
     return SlowProducer(config | reports_to(on_error))
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, stop: Stop) -> None:
     """Consume until SIGTERM."""
-    opening = app.Opening(decoders=lambda *_, **__: nullcontext(Decoders()), lane=lane)
-    if "BENCH_COMMIT_MS" in os.environ:
-        opening = app.Opening(decoders=opening.decoders, lane=lane, producer=slow)
-    stop = Stop()
+    opening = replace(OPENING, producer=slow) if "BENCH_COMMIT_MS" in os.environ else OPENING
     with app.consumer(settings, opening) as loop:
         if "BENCH_FILL_TIMER_MS" in os.environ:
             max_age_s = float(os.environ["BENCH_FILL_TIMER_MS"]) / 1000
@@ -53,14 +47,5 @@ def run(settings: Settings) -> None:
         loop.run(stop)
 
 
-def main() -> None:
-    """Run until SIGTERM or an error."""
-    try:
-        run(load(None).settings)
-    except Exception as error:  # noqa: BLE001  the edge of a process, as in `sluice.__main__`
-        traceback.print_exception(error)
-        sys.exit(tell(error))
-
-
 if __name__ == "__main__":
-    main()
+    main(run)

@@ -13,7 +13,7 @@ from sluice.core.domain import Batch, FillReason
 from sluice.core.loop import Pace
 from sluice.core.poison import NOBODY, Suspects
 from sluice.settings import Batching
-from tests.bench.tables import Cell, Table, percentile
+from tests.bench.tables import Cell, Table, percentiles
 from tests.bench.timer import FillTimer
 from tests.bench.virtual import MAX_BYTES, Service, World, played, poisson
 
@@ -75,9 +75,9 @@ def _aged(service: Service, name: str, rule: Rule, share: float) -> Mapping[str,
     world = World(service, poisson(service.capacity(MAX_RECORDS) * share, EVENTS))
     batcher, ahead = rule(world)
     played(world, batcher, pace(MAX_FLIGHTS, ahead))
-    percentiles = {f"p{n}": percentile(world.ages_s, n / 100) * 1000 for n in (50, 95, 99)}
+    ages_ms = percentiles([1000 * age_s for age_s in world.ages_s])
     load = {"batch": mean(world.batches), "busy": world.busy_s / world.now_s, "commits/s": world.commits / world.now_s}
-    return {"load": f"{share:.0%}", "rule": name, **percentiles, **load}
+    return {"load": f"{share:.0%}", "rule": name, **ages_ms, **load}
 
 
 def overlap(commits_ms: Collection[float], sizes: Collection[tuple[int, int]]) -> Table:

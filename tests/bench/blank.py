@@ -9,7 +9,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import nullcontext
 
@@ -24,7 +24,7 @@ from sluice.core.policy import CONCEPTS
 from sluice.core.seams import Observe
 from sluice.models.lane import Lane, Pulse
 from sluice.models.load import Turning
-from sluice.settings import Models
+from sluice.settings import Models, Settings
 from sluice.settings.sources import load
 from sluice_schemas import Clip, Concept, ModelRef, Technical
 
@@ -62,15 +62,17 @@ def lane(_models: Models, *, observe: Observe, turning: Turning) -> Lane:  # noq
     return Lane(score, [MODEL], Pulse(time.monotonic), timeout_s=60.0)
 
 
-def main() -> None:
+OPENING = app.Opening(decoders=lambda *_, **__: nullcontext(Decoders()), lane=lane)
+
+
+def main(run: Callable[[Settings, Stop], None]) -> None:
     """Run until SIGTERM or an error."""
-    opening = app.Opening(decoders=lambda *_, **__: nullcontext(Decoders()), lane=lane)
     try:
-        app.run(load(None).settings, Stop(), opening)
+        run(load(None).settings, Stop())
     except Exception as error:  # noqa: BLE001  the edge of a process, as in `sluice.__main__`
         traceback.print_exception(error)
         sys.exit(tell(error))
 
 
 if __name__ == "__main__":
-    main()
+    main(lambda settings, stop: app.run(settings, stop, OPENING))

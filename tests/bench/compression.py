@@ -6,11 +6,12 @@ A record batch holds what one landing sends to one partition, so the fewer parti
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from statistics import median
 
 from sluice.core.domain import Message
 from tests.bench.rates import Work
+from tests.bench.rounds import interleaved, medians
 from tests.bench.transactions import PARTITIONS, Desk, desk, keyed
 
 CODECS = ("none", "lz4", "snappy", "zstd")
@@ -69,13 +70,10 @@ def pressed(address: str, folder: Path) -> list[Pressed]:
 
 def _pressed(at: Desk, folder: Path, what: str, events: Sequence[tuple[Message, ...]]) -> Pressed:
     ways = {name: at.landing(SIZE, events=events, changes={"compression.type": name}) for name in CODECS}
-    found: dict[str, list[Taken]] = {name: [] for name in ways}
     for work in ways.values():
         work()  # connections, metadata, a first epoch
-    for _ in range(ROUNDS):
-        for name, work in ways.items():
-            found[name].append(_taken(work, at, folder))
-    return Pressed(what, {name: _median(each) for name, each in found.items()})
+    found = interleaved({name: partial(_taken, work, at, folder) for name, work in ways.items()}, ROUNDS)
+    return Pressed(what, {name: medians(each) for name, each in found.items()})
 
 
 def _taken(work: Work, at: Desk, folder: Path) -> Taken:
@@ -88,7 +86,3 @@ def _taken(work: Work, at: Desk, folder: Path) -> Taken:
 def _on_disk(at: Desk, folder: Path) -> int:
     topics = (at.ground.topics.verdicts, at.ground.topics.quality)
     return sum(log.stat().st_size for topic in topics for log in folder.glob(f"node-1/data/{topic}-*/*.log"))
-
-
-def _median(found: Sequence[Taken]) -> Taken:
-    return Taken(*(median(getattr(each, name) for each in found) for name in Taken.__dataclass_fields__))

@@ -22,7 +22,8 @@ from sluice.models import load
 from sluice.models.clip import Ids
 from sluice.settings import Batching, Media, Models
 from tests.bench import rig
-from tests.bench.endtoend import CORES, PICTURES, Arena, Fed, Rates, Sizes, arena, described, in_turn, picture, prompt
+from tests.bench.endtoend import CORES, PICTURES, Arena, Duel, Fed, Sizes, arena, described, picture, prompt
+from tests.bench.rounds import interleaved
 from tests.bench.spent import seconds
 
 GOAL = 0.90
@@ -133,24 +134,24 @@ def settled(file: Path, landed: int) -> Mapping[str, float]:
         sleep(LOOK_EVERY_S)
 
 
-def measured(sizes: Sizes, given: Mapping[str, str] | None = None) -> Rates:
+def measured(sizes: Sizes, given: Mapping[str, str] | None = None) -> Duel:
     """Measure one consumer, with these settings besides production's, against the bare models."""
     with arena(sizes) as where:
         return _against(where, sizes, given or {})
 
 
-def _against(where: Arena, sizes: Sizes, given: Mapping[str, str]) -> Rates:
+def _against(where: Arena, sizes: Sizes, given: Mapping[str, str]) -> Duel:
     bare = Bare.of(str(where.bundle), sizes)
     watched = Watched(where.feeding(rig.SLUICE, given))
     bare.round(bare.rows)
     bare.seconds.clear()
     ways = {"sluice": lambda: watched.round(sizes.events), "bare": lambda: bare.round(sizes.events // BARE_SHARE)}
-    per_s = in_turn(ways, sizes.rounds)
+    per_s = interleaved(ways, sizes.rounds)
     more = {"batch": bare.rows, "device": bare.device, **given}
     table = watched.table(sum(bare.seconds) / len(bare.seconds))
-    return Rates("efficiency: sluice run / bare models", per_s, GOAL, described(sizes, **more), table)
+    return Duel("efficiency: sluice run / bare models", per_s, GOAL, described(sizes, **more), table)
 
 
-def ratios() -> Iterator[Rates]:
+def ratios() -> Iterator[Duel]:
     """Measure ViT-B/32 on a CPU, ViT-L/14 where there is a GPU."""
     yield measured(Sizes(model="ViT-L/14", events=4096) if torch.cuda.is_available() else Sizes())

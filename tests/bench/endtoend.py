@@ -28,9 +28,6 @@ WORDS_EACH = 16
 WARM_UP = 8
 CORES = psutil.cpu_count(logical=False) or 1
 
-Round = Callable[[], float]
-"""Do one round of a way, and return its events per second."""
-
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
@@ -44,7 +41,7 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
+class Duel:
     """Events per second of each round, by way; the first way over the second is what counts."""
 
     what: str
@@ -84,15 +81,6 @@ class Rates:
             "sizes": dict(self.sizes),
             "table": {name: round(figure, 3) for name, figure in self.table.items()},
         }
-
-
-def in_turn(ways: Mapping[str, Round], rounds: int) -> dict[str, list[float]]:
-    """Do one round of each way after the other, so many times."""
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, once in ways.items():
-            rates[name].append(once())
-    return rates
 
 
 def slope(at_s: Sequence[float]) -> float:

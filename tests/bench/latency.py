@@ -21,12 +21,23 @@ from sluice.bus.reader import Reader
 from sluice.core.domain import Record
 from sluice_schemas import Verdict, decode
 from tests.bench.altered import ALTERED
-from tests.bench.rig import BLANK, PATIENCE_S, ROOT, broker, consumed, consuming, event, fill, stage
+from tests.bench.rig import (
+    BLANK,
+    DEVICE,
+    DEVICE_PER_S,
+    PATIENCE_S,
+    ROOT,
+    broker,
+    consumed,
+    consuming,
+    event,
+    fill,
+    stage,
+)
 from tests.bench.sender import TINY, Phase
-from tests.bench.tables import Cell, Table, percentile
+from tests.bench.tables import Cell, Table, percentiles
 from tests.chaos.stage import Stage
 
-DEVICE = {"BENCH_PASS_MS": "10", "BENCH_IMAGE_MS": "1"}  # 760 events a second in batches of 32, 91 one by one
 RULES: Mapping[str, tuple[Sequence[str], Mapping[str, str]]] = {
     "fill timer 20 ms": (ALTERED, {"BENCH_FILL_TIMER_MS": "20"}),
     "greedy": (BLANK, {}),
@@ -107,7 +118,7 @@ def measured() -> Iterator[Table]:
         ground = stage(address, folder, given=DEVICE)
         count = fill(ground, repeat(event(0, TINY), BACKLOG))
         rate = consumed(ground, count).rate
-        yield Table("a backlog", [{"events": count, "events/s": rate, "device's limit": 32 / 0.042}])
+        yield Table("a backlog", [{"events": count, "events/s": rate, "device's limit": DEVICE_PER_S}])
         courses = {rule: stack.enter_context(course(address, folder, rule)) for rule in RULES}
         yield Table("event age in ms under a steady load", list(_steady(courses, rate)))
         yield Table(f"a burst of {BURST} times for {PHASES_S[1]:g} s", list(_bursts(courses, rate * CALM)))
@@ -130,8 +141,7 @@ def _bursts(courses: Mapping[str, Course], calm: float) -> Iterator[Mapping[str,
 
 def ages(seen: Collection[Judged]) -> dict[str, float]:
     """Return the percentiles that count, in milliseconds."""
-    values = [each.age_ms for each in seen]
-    return {"p50": percentile(values, 0.5), "p95": percentile(values, 0.95), "p99": percentile(values, 0.99)}
+    return percentiles([each.age_ms for each in seen])
 
 
 def after_burst(burst: Collection[Judged], ended_s: float) -> dict[str, float]:

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from confluent_kafka import Consumer, Message, Producer
+from confluent_kafka import Message
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from diffusers.utils import logging as diffusers_logging
 from PIL import Image as Pillow
@@ -26,6 +26,7 @@ from sluice.cli.run import Stop
 from sluice.settings import Settings
 from sluice.settings.sources import load
 from sluice_schemas import ImageGenerated, decode
+from tests.bench.plain import clients
 
 POLL_S = 0.1
 
@@ -95,18 +96,14 @@ class Judge:
 
 def consume(settings: Settings, judge: Judge, stop: Stop) -> None:
     """Judge one message after the other, publish the answer, wait for it, commit."""
-    brokers = {"bootstrap.servers": settings.kafka.bootstrap_servers}
-    group = {"group.id": settings.kafka.group_id, "enable.auto.commit": False, "auto.offset.reset": "earliest"}
-    consumer, producer = Consumer({**brokers, **group}), Producer(brokers)
-    consumer.subscribe([settings.topics.images])
-    while not stop():
-        message = consumer.poll(POLL_S)
-        if message is None or message.error():
-            continue
-        producer.produce(settings.topics.verdicts, answer(judge, message), message.key())
-        producer.flush()
-        consumer.commit(message=message, asynchronous=False)
-    consumer.close()
+    with clients(settings) as (consumer, producer):
+        while not stop():
+            message = consumer.poll(POLL_S)
+            if message is None or message.error():
+                continue
+            producer.produce(settings.topics.verdicts, answer(judge, message), message.key())
+            producer.flush()
+            consumer.commit(message=message, asynchronous=False)
 
 
 def answer(judge: Judge, message: Message) -> bytes:

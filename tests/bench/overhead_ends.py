@@ -8,9 +8,8 @@ from functools import partial
 from typing import Any
 
 from sluice.app import CLOCKS
-from sluice.bus.client import consumer_config, open_consumer, open_producer, plain_producer_config, producer_config
+from sluice.bus.client import consumer_config, open_producer, plain_producer_config, producer_config
 from sluice.bus.committer import KafkaCommitter
-from sluice.bus.source import KafkaSource
 from sluice.core.batcher import Batcher
 from sluice.core.deadletter import Fuse
 from sluice.core.domain import GroupMetadata, Judged, Message, Offsets, Outcome, Record, next_offsets
@@ -18,6 +17,7 @@ from sluice.core.loop import Loop, Pace
 from sluice.core.seams import Observe
 from sluice.settings import Kafka
 from tests.bench.overhead_stages import BATCH, PLACE, TOPICS, Way, counting
+from tests.bench.rig import joined
 from tests.support.mock_cluster import MockCluster
 
 PATIENCE_S = 30.0
@@ -95,11 +95,11 @@ def on_kafka(records: Sequence[Record], outcomes: Sequence[Judged], observe: Obs
             cluster.create_topic(topic)
         kafka = Kafka(bootstrap_servers=cluster.address)
         fill(kafka, TOPICS.images, records)
-        source, committer = _clients(kafka, observe)
-        stack.callback(source.close)
+        source = stack.enter_context(joined(consumer_config(kafka), TOPICS.images))
+        connect = partial(open_producer, producer_config(kafka))
+        committer = KafkaCommitter(connect, timeout_s=PATIENCE_S, clock=CLOCKS.monotonic, observe=observe)
         stack.callback(committer.close)
         committer.open(PATIENCE_S)
-        source.subscribe(on_revoke=lambda _: None, on_lost=lambda _: None)
         source.poll(BATCH, PATIENCE_S)  # joins the group
         messages = [message for outcome in outcomes for message in outcome.messages]
         offsets = next_offsets(outcomes)
@@ -112,10 +112,3 @@ def on_kafka(records: Sequence[Record], outcomes: Sequence[Judged], observe: Obs
             "commit": counting(publish(()), len(outcomes)),
             "landing": counting(publish(messages), len(outcomes)),
         }
-
-
-def _clients(kafka: Kafka, observe: Observe) -> tuple[KafkaSource, KafkaCommitter]:
-    clock = CLOCKS.monotonic
-    consumer, producer = partial(open_consumer, consumer_config(kafka)), partial(open_producer, producer_config(kafka))
-    source = KafkaSource(consumer, TOPICS.images, protocol="classic", connect_deadline_s=PATIENCE_S, clock=clock)
-    return source, KafkaCommitter(producer, timeout_s=PATIENCE_S, clock=clock, observe=observe)

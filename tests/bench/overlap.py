@@ -9,12 +9,10 @@ from itertools import repeat
 from pathlib import Path
 
 from tests.bench.altered import ALTERED
-from tests.bench.rig import broker, consumed, event, fill, stage
+from tests.bench.rig import DEVICE, DEVICE_PER_S, broker, consumed, event, fill, stage
 from tests.bench.sender import TINY
 from tests.bench.tables import Cell, Table
 
-DEVICE = {"BENCH_PASS_MS": "10", "BENCH_IMAGE_MS": "1"}
-LIMIT = 32 / 0.042  # events a second of a device that is never without a full batch
 COMMITS_MS = (0, 50)
 FLIGHTS = (1, 4, 8)
 BACKLOG = 3000
@@ -24,7 +22,7 @@ def measured() -> Iterator[Table]:
     """Let one worker after the other judge a backlog."""
     with broker() as (address, folder):
         rows = [_row(address, folder, commit, flights) for commit in COMMITS_MS for flights in FLIGHTS]
-        yield Table(f"events/s out of a backlog; the device could do {LIMIT:.0f}", rows)
+        yield Table(f"events/s out of a backlog; the device could do {DEVICE_PER_S:.0f}", rows)
 
 
 def _row(address: str, folder: Path, commit_ms: float, flights: int) -> Mapping[str, Cell]:
@@ -35,5 +33,5 @@ def _row(address: str, folder: Path, commit_ms: float, flights: int) -> Mapping[
         "commit takes longer by ms": commit_ms,
         "max_flights": flights,
         "events/s": rate,
-        "of the device": rate / LIMIT,
+        "of the device": rate / DEVICE_PER_S,
     }

@@ -4,7 +4,7 @@ Every reading of large pictures has a process of its own, so that its memory is 
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -12,16 +12,15 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
-from statistics import median
 from uuid import uuid4
 
 import psutil
 
 from sluice.bus.client import FETCH_MAX_BYTES, Config, consumer_config, open_consumer
-from sluice.bus.source import KafkaSource
 from sluice.settings import MIB, Kafka
 from tests.bench.rates import Rates
-from tests.bench.rig import consumed, event, fill, stage
+from tests.bench.rig import consumed, event, fill, joined, stage
+from tests.bench.rounds import interleaved, medians
 
 PICTURE_BYTES = 300 * 1024
 PICTURES = 700  # twice what may be prefetched
@@ -90,13 +89,14 @@ def large(address: str, folder: Path) -> Readings:
     ground = stage(address, folder)
     picture = Random(1).randbytes(PICTURE_BYTES)
     fill(ground, (event(number, picture) for number in range(PICTURES)))
-    found: dict[str, list[Reading]] = {way.name: [] for way in WAYS}
-    for _ in range(ROUNDS):
-        for way in WAYS:
-            with ProcessPoolExecutor(1, get_context("spawn")) as alone:
-                found[way.name].append(alone.submit(read, address, ground.topics.images, way).result())
+
+    def apart(way: Way) -> Reading:
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            return process.submit(read, address, ground.topics.images, way).result()
+
+    found = interleaved({way.name: partial(apart, way) for way in WAYS}, ROUNDS)
     bound = Kafka().queued_max_kbytes * 1024 + FETCH_MAX_BYTES + SLACK_BYTES
-    return Readings({name: _median(readings) for name, readings in found.items()}, bound)
+    return Readings({name: medians(readings) for name, readings in found.items()}, bound)
 
 
 def read(address: str, topic: str, way: Way) -> Reading:
@@ -133,16 +133,8 @@ def _polling(address: str, topic: str, way: Way) -> Iterator[Callable[[], int]]:
         yield lambda: len([message.value() for message in consumer.consume(BATCH, 0.1)])
         consumer.close()
     else:
-        source = KafkaSource(
-            partial(open_consumer, config), topic, protocol="classic", connect_deadline_s=60.0, clock=time.monotonic
-        )
-        source.subscribe(on_revoke=lambda _: None, on_lost=lambda _: None)
-        yield lambda: len(source.poll(BATCH, 0.1))
-        source.close()
-
-
-def _median(readings: Sequence[Reading]) -> Reading:
-    return Reading(*(median(getattr(each, name) for each in readings) for name in Reading.__dataclass_fields__))
+        with joined(config, topic) as source:
+            yield lambda: len(source.poll(BATCH, 0.1))
 
 
 def alone(address: str, folder: Path) -> Rates:
@@ -151,22 +143,22 @@ def alone(address: str, folder: Path) -> Rates:
     count = fill(ground, (event(number, dice.randbytes(500)) for number in range(ALONE)))
     ways = [Way(str(ahead), bare=False, changes={"queued.min.messages": ahead}) for ahead in AHEAD]
     ways.append(Way("256, fetch.queue.backoff.ms 1000", bare=False, changes={"fetch.queue.backoff.ms": 1000}))
-    found: dict[str, list[float]] = {way.name: [] for way in ways}
-    for _ in range(ROUNDS):
-        for way in ways:
-            with _polling(address, ground.topics.images, way) as poll:
-                found[way.name].append(_read(poll, count).per_s)
-    medians = {name: median(rates) for name, rates in found.items()}
-    return Rates("small events of one partition, by queued_min_messages", medians, str(AHEAD[0]))
+
+    def eat(way: Way) -> float:
+        with _polling(address, ground.topics.images, way) as poll:
+            return _read(poll, count).per_s
+
+    found = interleaved({way.name: partial(eat, way) for way in ways}, ROUNDS)
+    return Rates.of("small events of one partition, by queued_min_messages", found, str(AHEAD[0]))
 
 
 def small(address: str, folder: Path) -> Rates:
     """Let a worker that judges nothing eat a backlog of small events, by how many are fetched ahead."""
-    found: dict[str, list[float]] = {str(ahead): [] for ahead in (AHEAD[0], AHEAD[-1])}
-    for _ in range(ROUNDS):
-        for ahead, rates in found.items():
-            ground = stage(address, folder, given={"SLUICE_KAFKA__QUEUED_MIN_MESSAGES": ahead})
-            count = fill(ground, (event(number, b"picture") for number in range(SMALL)))
-            rates.append(consumed(ground, count).rate)
-    medians = {name: median(rates) for name, rates in found.items()}
-    return Rates("small events through a worker, by queued_min_messages", medians, str(AHEAD[0]))
+
+    def eat(ahead: str) -> float:
+        ground = stage(address, folder, given={"SLUICE_KAFKA__QUEUED_MIN_MESSAGES": ahead})
+        count = fill(ground, (event(number, b"picture") for number in range(SMALL)))
+        return consumed(ground, count).rate
+
+    found = interleaved({ahead: partial(eat, ahead) for ahead in map(str, (AHEAD[0], AHEAD[-1]))}, ROUNDS)
+    return Rates.of("small events through a worker, by queued_min_messages", found, str(AHEAD[0]))

@@ -1,9 +1,12 @@
 """Several ways of doing the same work, in interleaved rounds of one run: events a second, and the ratio to one way."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from time import perf_counter
+
+from tests.bench.rounds import interleaved
 
 Work = Callable[[], int]
 """Do some work and return how many events that was."""
@@ -16,6 +19,11 @@ class Rates:
     what: str
     per_s: Mapping[str, float]
     base: str
+
+    @classmethod
+    def of(cls, what: str, rounds: Mapping[str, Sequence[float]], base: str) -> "Rates":
+        """Take the median round of each way."""
+        return cls(what, {name: median(rates) for name, rates in rounds.items()}, base)
 
     @property
     def ratios(self) -> dict[str, float]:
@@ -36,13 +44,14 @@ class Rates:
 
 def in_turn(what: str, ways: Mapping[str, Work], *, base: str, rounds: int = 5, seconds: float = 0.5) -> Rates:
     """Let each way work for so many seconds in each round, one call at least; the median round counts."""
-    found: dict[str, list[float]] = {name: [] for name in ways}
     for work in ways.values():
         work()  # connections, metadata, a first epoch
-    for _ in range(rounds):
-        for name, work in ways.items():
-            started, count = perf_counter(), 0
-            while (taken := perf_counter() - started) < seconds or not count:
-                count += work()
-            found[name].append(count / taken)
-    return Rates(what, {name: median(rates) for name, rates in found.items()}, base)
+    found = interleaved({name: partial(_per_s, work, seconds) for name, work in ways.items()}, rounds)
+    return Rates.of(what, found, base)
+
+
+def _per_s(work: Work, seconds: float) -> float:
+    started, count = perf_counter(), 0
+    while (taken := perf_counter() - started) < seconds or not count:
+        count += work()
+    return count / taken

@@ -5,7 +5,6 @@ longest gap between its verdicts. The brokers of the tests let the consumer prot
 every five seconds as theirs do by default, so that its figures are those of its steps alone.
 """
 
-import subprocess
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,13 +16,11 @@ from statistics import median
 from threading import Event, Thread
 from time import monotonic, sleep, time
 
-import psutil
-
 from sluice.bus.client import open_consumer, open_producer, plain_producer_config, reader_config
 from sluice.bus.reader import Reader
 from sluice.settings import Kafka
 from sluice_schemas import Verdict, decode
-from tests.bench.rig import BLANK, ROOT, consuming, event, stage
+from tests.bench.rig import consuming, event, mortal, stage
 from tests.chaos.stage import Protocol, Stage
 from tests.support.brokers import apache_kafka
 
@@ -76,7 +73,7 @@ def _live(ground: Stage) -> Mapping[str, Window]:
     with _fed(ground), consuming(ground, worker="a"), consuming(ground, worker="b"):
         _until(lambda: _ready(ground, "a") and _ready(ground, "b"))
         sleep(SETTLED_S)
-        with _mortal(ground, "c") as third:
+        with mortal(ground, worker="c") as third:
             _until(lambda: _ready(ground, "c"))
             came = time()
             sleep(2 * SETTLED_S)
@@ -111,19 +108,6 @@ def _fed(ground: Stage) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-
-
-@contextmanager
-def _mortal(ground: Stage, worker: str) -> Iterator[psutil.Popen]:
-    """Run a worker that may die."""
-    process = psutil.Popen(
-        BLANK, cwd=ROOT, env=ground.environment(worker), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def _ready(ground: Stage, worker: str) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -23,8 +23,9 @@ import numpy as np
 import psutil
 from PIL import Image as Pillow
 
-from sluice.bus.client import open_consumer, open_producer, plain_producer_config, reader_config
+from sluice.bus.client import Config, open_consumer, open_producer, plain_producer_config, reader_config
 from sluice.bus.reader import Reader
+from sluice.bus.source import KafkaSource
 from sluice_schemas import Generator, Image, ImageGenerated
 from sluice_schemas.wire import encode
 from sluice_sim.pictures import Format
@@ -34,6 +35,10 @@ from tests.support.brokers import apache_kafka, embedded
 SLUICE = (str(Path(sys.executable).with_name("sluice")), "--debug", "run")
 BLANK = (sys.executable, "-m", "tests.bench.blank")
 """What consumes: the real thing, or one whose decoders and models answer at once (`tests.bench.blank`)."""
+
+DEVICE = {"BENCH_PASS_MS": "10", "BENCH_IMAGE_MS": "1"}
+DEVICE_PER_S = 32 / 0.042
+"""What a blank worker gets that has a device of its own, and the events a second of one never without a full batch."""
 
 PATIENCE_S = 600.0
 WARM_SHARE = 0.1
@@ -99,18 +104,41 @@ def fill(ground: Stage, values: Iterable[bytes]) -> int:
 @contextmanager
 def consuming(ground: Stage, program: Sequence[str] = BLANK, *, worker: str = "worker") -> Iterator[psutil.Popen]:
     """Run one consumer; at the end it gets SIGTERM and must leave with 0."""
-    log = ground.folder / f"{ground.name}-{worker}.log"
-    with log.open("wb") as output:
+    with mortal(ground, program, worker=worker) as process:
+        yield process
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0, _log(ground, worker).read_text()
+
+
+@contextmanager
+def mortal(ground: Stage, program: Sequence[str] = BLANK, *, worker: str = "worker") -> Iterator[psutil.Popen]:
+    """Run one consumer that may die; at the end it is killed."""
+    with _log(ground, worker).open("wb") as output:
         process = psutil.Popen(
             program, cwd=ROOT, env=ground.environment(worker), stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
     try:
         yield process
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0, log.read_text()
     finally:
         if process.poll() is None:
             process.kill()
+            process.wait()
+
+
+def _log(ground: Stage, worker: str) -> Path:
+    return ground.folder / f"{ground.name}-{worker}.log"
+
+
+@contextmanager
+def joined(config: Config, topic: str) -> Iterator[KafkaSource]:
+    """Be the product's source of a topic, a member of its group as `config` says."""
+    connect = partial(open_consumer, config)
+    source = KafkaSource(connect, topic, protocol="classic", connect_deadline_s=PATIENCE_S, clock=monotonic)
+    source.subscribe(on_revoke=lambda _: None, on_lost=lambda _: None)
+    try:
+        yield source
+    finally:
+        source.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import httpx
 import torch
-from confluent_kafka import Consumer, Message, Producer
+from confluent_kafka import Message
 
 from sluice.bus.embedded import free_port, start_leashed, stop_leashed
 from sluice.cli.run import Stop
@@ -28,7 +28,9 @@ from sluice.settings import Settings
 from sluice.settings.sources import load
 from sluice_schemas import ImageGenerated, decode
 from tests.bench import rig
-from tests.bench.endtoend import Rates, Sizes, arena, described, in_turn
+from tests.bench.endtoend import Duel, Sizes, arena, described
+from tests.bench.plain import clients
+from tests.bench.rounds import interleaved
 
 CLIENT = (sys.executable, "-m", "tests.bench.servers")
 GOAL = 1.0
@@ -89,33 +91,29 @@ def _healthy(client: Client) -> bool:
 
 def consume(settings: Settings, client: Client, stop: Stop) -> None:
     """Have a poll's messages judged at once, publish the answers, wait for them, commit."""
-    brokers = {"bootstrap.servers": settings.kafka.bootstrap_servers}
-    group = {"group.id": settings.kafka.group_id, "enable.auto.commit": False, "auto.offset.reset": "earliest"}
-    consumer, producer = Consumer({**brokers, **group}), Producer(brokers)
-    consumer.subscribe([settings.topics.images])
-    while not stop():
-        messages = [message for message in consumer.consume(OPEN, POLL_S) if not message.error()]
-        if not messages:
-            continue
-        for message, answer in zip(messages, client(messages), strict=True):
-            producer.produce(settings.topics.verdicts, answer, message.key())
-        producer.flush()
-        consumer.commit(asynchronous=False)
-    consumer.close()
+    with clients(settings) as (consumer, producer):
+        while not stop():
+            messages = [message for message in consumer.consume(OPEN, POLL_S) if not message.error()]
+            if not messages:
+                continue
+            for message, answer in zip(messages, client(messages), strict=True):
+                producer.produce(settings.topics.verdicts, answer, message.key())
+            producer.flush()
+            consumer.commit(asynchronous=False)
 
 
-def measured(sizes: Sizes) -> Rates:
+def measured(sizes: Sizes) -> Duel:
     """Measure the consumer against client and server, each on topics of its own, fed in turn."""
     with arena(sizes) as where:
         ours, theirs = where.feeding(rig.SLUICE), where.feeding(CLIENT)
         ways = {"sluice": lambda: ours.round(sizes.events), "litserve": lambda: theirs.round(sizes.events)}
-        per_s = in_turn(ways, sizes.rounds)
+        per_s = interleaved(ways, sizes.rounds)
         table = {"CPU ms an event: sluice run": ours.own_ms, "CPU ms an event: client and server": theirs.own_ms}
     more = {"open requests": OPEN}
-    return Rates("servers: sluice run / Kafka, HTTP, LitServe", per_s, GOAL, described(sizes, **more), table)
+    return Duel("servers: sluice run / Kafka, HTTP, LitServe", per_s, GOAL, described(sizes, **more), table)
 
 
-def ratios() -> Iterator[Rates]:
+def ratios() -> Iterator[Duel]:
     """Measure ViT-B/32 on a CPU, ViT-L/14 where there is a GPU; and a model that costs next to nothing.
 
     Where the model takes nearly all of the processor, both can only be as fast as it is; the small one shows the rest.

@@ -4,14 +4,10 @@ The simulator is the source, broken and hostile inputs among the rest. On Apache
 embedded broker. Needs Linux.
 """
 
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from signal import SIGTERM
 from statistics import linear_regression
 from threading import Event
@@ -21,10 +17,10 @@ from sluice.settings import MIB
 from sluice_sim.options import Options, Shares
 from sluice_sim.sender import Delivery, send
 from sluice_sim.stream import Emission, Stream
+from tests.bench import rig
 from tests.chaos.feed import now, small
 from tests.chaos.stage import Stage
 from tests.chaos.worker import Worker
-from tests.support.brokers import apache_kafka, embedded
 from tests.support.usage import Usage, usage
 
 LOOK_EVERY_S = 1.0
@@ -111,11 +107,9 @@ def soak(stage: Stage, seconds: float) -> Soak:
 
 def soaked(minutes: float) -> Iterator[Soak]:
     """Soak on a broker of our own."""
-    kafka = "KAFKA_HOME" in os.environ
-    opened: Callable[[Path], AbstractContextManager[str]] = apache_kafka if kafka else embedded
-    with tempfile.TemporaryDirectory() as folder, opened(Path(folder)) as address:
-        journal = {"SLUICE_POISON__JOURNAL_FOLDER": f"{folder}/journal"}
-        yield soak(Stage(address, Path(folder), evicts=kafka, given=journal).set_up(), 60 * minutes)
+    with rig.broker() as (address, folder):
+        ground = rig.stage(address, folder, given={"SLUICE_POISON__JOURNAL_FOLDER": f"{folder}/journal"})
+        yield soak(ground, 60 * minutes)
 
 
 def _paced(stream: Iterable[Emission], worker: Worker, over: Event) -> Iterator[Emission]:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
+
+import numpy as np
 
 Cell = str | float
 
@@ -27,9 +28,9 @@ class Table:
         return {"what": self.what, "rows": [{k: _rounded(v) for k, v in row.items()} for row in self.rows]}
 
 
-def percentile(values: Sequence[float], share: float) -> float:
-    """Return the smallest of `values` that at least `share` of them do not exceed (nearest rank)."""
-    return sorted(values)[max(0, ceil(share * len(values)) - 1)]
+def percentiles(values: Sequence[float]) -> dict[str, float]:
+    """Return the percentiles that count of ages and the like, in the unit of the values."""
+    return {f"p{percent}": float(np.percentile(values, percent)) for percent in (50, 95, 99)}
 
 
 def _shown(cell: Cell) -> str:

@@ -30,7 +30,7 @@ from sluice.core.domain import Message, Offsets, Partition
 from sluice.settings import Batching, Topics
 from tests.bench.outputs import outputs
 from tests.bench.rates import Rates, Work, in_turn
-from tests.bench.rig import stage
+from tests.bench.rig import joined, stage
 from tests.chaos.stage import Stage
 
 SIZES = (1, 8, 32, 64, 128, 256, 512)
@@ -95,18 +95,10 @@ def desk(address: str, folder: Path, *, partitions: int = PARTITIONS) -> Iterato
     ground = stage(address, folder, partitions=partitions)
     names = ground.topics
     topics = Topics(images=names.images, verdicts=names.verdicts, quality=names.quality)
-    source = KafkaSource(
-        partial(open_consumer, consumer_config(ground.kafka)),
-        names.images,
-        protocol="classic",
-        connect_deadline_s=TIMEOUT_S,
-        clock=time.monotonic,
-    )
-    source.subscribe(on_revoke=lambda _: None, on_lost=lambda _: None)
-    while not source.assignment:
-        source.poll(1, 0.1)
-    yield Desk(ground, source, list(outputs(max(SIZES), topics)))
-    source.close()
+    with joined(consumer_config(ground.kafka), names.images) as source:
+        while not source.assignment:
+            source.poll(1, 0.1)
+        yield Desk(ground, source, list(outputs(max(SIZES), topics)))
 
 
 def by_size(address: str, folder: Path) -> Rates:

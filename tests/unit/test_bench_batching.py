@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import psutil
 import pytest
 
 from sluice.core.batcher import Batcher
@@ -9,7 +10,8 @@ from sluice.core.domain import FillReason, Partition, Record
 from tests.bench import batching, latency, scaling
 from tests.bench.rig import Flow
 from tests.bench.sender import Phase, moments
-from tests.bench.tables import Table, percentile
+from tests.bench.spent import Course
+from tests.bench.tables import Table
 from tests.bench.timer import FillTimer
 from tests.bench.virtual import MAX_BYTES, Service, World, played, poisson
 
@@ -30,11 +32,6 @@ def test_a_table_has_a_line_for_each_row_and_keeps_its_figures_in_the_json() -> 
     table = Table("ages", [{"rule": "a", "ms": 12.34567}, {"rule": "bb", "ms": 1234.5}])
     assert table.as_text() == "ages\nrule    ms\n   a  12.3\n  bb  1234"
     assert table.as_json() == {"what": "ages", "rows": [{"rule": "a", "ms": 12.3457}, {"rule": "bb", "ms": 1234.5}]}
-
-
-@pytest.mark.parametrize(("share", "expected"), [(0.0, 1), (0.25, 1), (0.26, 2), (0.5, 2), (0.99, 4), (1.0, 4)])
-def test_a_percentile_is_the_smallest_value_that_so_many_do_not_exceed(share: float, expected: float) -> None:
-    assert percentile([4, 2, 1, 3], share) == expected
 
 
 def test_a_lone_event_is_as_old_as_what_it_went_through() -> None:
@@ -78,18 +75,24 @@ def test_phases_follow_each_other_each_at_its_rate() -> None:
 
 def test_ages_and_the_end_of_a_burst_are_read_off_both_moments() -> None:
     seen = [latency.Judged(100.0 + n, 100.0 + n + n / 1000) for n in range(1, 101)]
-    assert latency.ages(seen) == {"p50": pytest.approx(50), "p95": pytest.approx(95), "p99": pytest.approx(99)}
+    assert latency.ages(seen) == {
+        "p50": pytest.approx(50.5),
+        "p95": pytest.approx(95.05),
+        "p99": pytest.approx(99.01),
+    }
     assert latency.after_burst(seen, 190.0) == {"oldest ms": pytest.approx(100), "drained after s": pytest.approx(10.1)}
     assert latency.after_burst(seen, 300.0)["drained after s"] == 0.0
 
 
 def test_processor_time_is_read_between_the_looks_and_counts_without_the_first_tenth() -> None:
-    spent = scaling.Spent()
+    process = psutil.Popen(["true"])
+    process.wait()
+    course = Course(process)
     for at_s, used_s in ((10.0, 1.0), (12.0, 2.0), (16.0, 2.0), (20.0, 6.0)):
-        spent.note(at_s, used_s)
-    assert [spent.until(at_s) for at_s in (9.0, 10.0, 11.0, 14.0, 18.0, 21.0)] == [1.0, 1.0, 1.5, 2.0, 4.0, 6.0]
+        course.note(at_s, used_s)
+    assert [course.between(9.0, at_s) for at_s in (10.0, 11.0, 14.0, 18.0, 21.0)] == [0.0, 0.5, 1.0, 3.0, 5.0]
     seen = Flow([11.0, 12.0, 13.0, 14.0, 15.0, 16.0, 17.0, 18.0, 19.0, 20.0])
-    assert scaling.cost_us(seen, spent) == pytest.approx(4.0 / 8 * 1e6)
+    assert scaling.cost_us(seen, course) == pytest.approx(4.0 / 8 * 1e6)
 
 
 def test_a_fill_timer_waits_for_company_whoever_asks_and_no_longer_than_it_should() -> None:

@@ -20,8 +20,9 @@ from sluice.settings import Media, Models
 from tests.bench import efficiency, naive
 from tests.bench.bundles import SHAPES, Size
 from tests.bench.efficiency import Bare
-from tests.bench.endtoend import PICTURES, PROMPTS, Rates, Sizes, backlog, in_turn, picture, prompt, slope
+from tests.bench.endtoend import PICTURES, PROMPTS, Duel, Sizes, backlog, picture, prompt, slope
 from tests.bench.naive_loop import Judge
+from tests.bench.rounds import interleaved
 from tests.bench.servers import served
 from tests.bench.spent import Spent
 from tests.support.checkpoints import clip_config, write_bundle
@@ -66,7 +67,7 @@ def test_a_slow_beginning_shifts_the_line_and_does_not_tilt_it() -> None:
 
 
 def test_a_ratio_is_the_median_of_rounds_and_not_of_rates() -> None:
-    rates = Rates("x", {"ours": [10.0, 40.0, 30.0], "theirs": [10.0, 10.0, 20.0]}, 0.9, {"cores": 2})
+    rates = Duel("x", {"ours": [10.0, 40.0, 30.0], "theirs": [10.0, 10.0, 20.0]}, 0.9, {"cores": 2})
     assert rates.ratio == 1.5
     assert rates.ratios == [1.0, 4.0, 1.5]
     assert "ours 30.00/s, theirs 10.00/s, ratio 1.50 (1.00 to 4.00), goal 0.9; cores 2" in rates.as_text()
@@ -75,7 +76,7 @@ def test_a_ratio_is_the_median_of_rounds_and_not_of_rates() -> None:
 
 def test_rounds_are_interleaved() -> None:
     turns = iter(range(1, 7))
-    found = in_turn({"a": lambda: float(next(turns)), "b": lambda: float(next(turns))}, 3)
+    found = interleaved({"a": lambda: float(next(turns)), "b": lambda: float(next(turns))}, 3)
     assert found == {"a": [1.0, 3.0, 5.0], "b": [2.0, 4.0, 6.0]}
 
 

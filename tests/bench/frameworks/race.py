@@ -10,15 +10,11 @@ that others use, too.
 """
 
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TypeVar
-
-import numpy as np
-import psutil
 
 from sluice.bus.client import open_consumer, reader_config
 from sluice.bus.reader import Reader
@@ -27,12 +23,11 @@ from tests.bench import rig
 from tests.bench.frameworks.environments import HERE, ROOT, NotInstalled, python_of
 from tests.bench.frameworks.work import Place, Work, what_counts
 from tests.bench.rates import Rates
-from tests.bench.spent import seconds
+from tests.bench.spent import Course
 from tests.chaos.stage import Stage
 
 E = TypeVar("E", Verdict, Quality)
 ROUNDS = 2
-LOOK_S = 0.05
 PICTURE = rig.photograph(1, 96)
 CHILD = {"PYTHONPATH": f"{ROOT / 'schemas'}:{HERE.parent}"}
 """Loops are `frameworks.NAME_loop` to their interpreter: some frameworks install a package called `tests`."""
@@ -49,28 +44,6 @@ class Way:
 
     def __str__(self) -> str:
         return f"{self.name}, {self.guarantee}"
-
-
-@dataclass(frozen=True, slots=True)
-class Meter:
-    """What a process has used of the processor, its children left out, looked at again and again."""
-
-    process: psutil.Popen
-    times_s: list[float] = field(default_factory=list)
-    used_s: list[float] = field(default_factory=list)
-
-    def alive(self) -> bool:
-        """Whether it still runs; looks again when the last look is a while ago."""
-        now_s = time.time()
-        if not self.times_s or now_s - self.times_s[-1] > LOOK_S:
-            self.times_s.append(now_s)
-            self.used_s.append(seconds(self.process))
-        return self.process.poll() is None
-
-    def between(self, start_s: float, end_s: float) -> float:
-        """Return the seconds it used between two times since the epoch."""
-        before, after = np.interp((start_s, end_s), self.times_s, self.used_s)
-        return float(after - before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +99,14 @@ def _rates(way: Way, address: str, folder: Path) -> tuple[float, float]:
     ground = rig.stage(address, folder, given=CHILD)
     rig.fill(ground, (rig.event(number, PICTURE) for number in range(way.events)))
     with rig.consuming(ground, way.program) as process:
-        meter = Meter(process)
-        flow = rig.flow(ground, way.events, alive=meter.alive)
+        course = Course(process)
+        flow = rig.flow(ground, way.events, alive=course.alive)
     said = what_counts(
         _of_first(ground, ground.topics.verdicts, Verdict), _of_first(ground, ground.topics.quality, Quality)
     )
     assert said == what_counts(*expected()), f"{way} published something else: {said}"
     warm = int(way.events * rig.WARM_SHARE)
-    return flow.rate, (way.events - 1 - warm) / meter.between(flow.at_s[warm], flow.at_s[-1])
+    return flow.rate, (way.events - 1 - warm) / course.between(flow.at_s[warm], flow.at_s[-1])
 
 
 def expected() -> tuple[Verdict, Quality]:
