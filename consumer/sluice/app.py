@@ -48,9 +48,9 @@ from sluice.models.load import Turning, load, thumbnail_px
 from sluice.policies import chosen
 from sluice.settings import Media, Models, Settings
 from sluice.telemetry import export, logs
-from sluice.telemetry.health import Pulse, Ready
+from sluice.telemetry.health import Pulse
 from sluice.telemetry.journal import Journal
-from sluice.telemetry.metrics import Meter
+from sluice.telemetry.watchers import Watchers
 from sluice_schemas import Mode
 
 log = structlog.get_logger("sluice")
@@ -131,12 +131,13 @@ def judging(
 
 
 @contextmanager
-def consumer(settings: Settings, opening: Opening = PRODUCTION) -> Iterator[Loop]:
+def consumer(settings: Settings, opening: Opening = PRODUCTION, watchers: Watchers | None = None) -> Iterator[Loop]:
     """Build a consumer that is ready to run; leaving the block releases everything, the producer first.
 
     Raises Fatal errors: BadSettings, WeightsNotAttested, BrokerLost, Denied.
     """
-    batching, meter = settings.batching, Meter()
+    watchers = watchers or Watchers.of(settings)
+    batching, meter, health = settings.batching, watchers.meter, watchers.health
     # Asked first, so that what cannot work is refused before any model is loaded.
     inbound, outbound = consumer_config(settings.kafka), producer_config(settings.kafka)
     watch = _watch(settings)
@@ -145,6 +146,7 @@ def consumer(settings: Settings, opening: Opening = PRODUCTION) -> Iterator[Loop
         enter(settings.kafka, settings.topics, time.monotonic)
         worker = transactional_id(settings.kafka)
         judge = stack.enter_context(judging(settings, worker=worker, observe=meter, opening=opening))
+        health.loaded(f"{settings.models.bundle}, attested", lambda: judge.lane.trouble)
         fetcher = stack.enter_context(Fetcher(settings.fetch, settings.media))
         threads = stack.enter_context(batch_threads(batching.max_flights, judge.lane))
         road = Pipeline(_steps(codec, fetcher, judge), judge.clerk, CLOCKS, threads, meter)
@@ -154,7 +156,7 @@ def consumer(settings: Settings, opening: Opening = PRODUCTION) -> Iterator[Loop
         committer = _committer(settings, partial(opening.producer, outbound), meter)
         stack.callback(committer.close)
         committer.open(settings.kafka.connect_deadline_s)
-        stack.enter_context(Ready(settings.telemetry.ready_file))
+        stack.enter_context(health.judging())
         yield Loop(
             source,
             committer,
@@ -165,7 +167,7 @@ def consumer(settings: Settings, opening: Opening = PRODUCTION) -> Iterator[Loop
             clock=time.monotonic,
             sleep=time.sleep,
             observe=meter,
-            each_turn=_each_turn(settings, meter, judge.lane, committer),
+            each_turn=_each_turn(settings, watchers, judge.lane, committer),
             watch=watch,
         )
 
@@ -189,11 +191,12 @@ def run(settings: Settings, stopping: Callable[[], bool], opening: Opening = PRO
     logs.configure(telemetry.log_level, telemetry.log_format)
     if telemetry.otlp:
         export.configure(version("sluice"), worker)
-    with consumer(settings, opening) as loop:
+    watchers = Watchers.of(settings)
+    with watchers.served(telemetry, stopping), consumer(settings, opening, watchers) as loop:
         gc.collect()
         gc.freeze()  # what is built by now stays; looking at all of it again and again took a fifth of the processor
         log.info("ready", bundle=settings.models.bundle, worker=worker)
-        log.info("drained", left=loop.run(stopping))
+        log.info("drained", left=loop.run(watchers.heeding(stopping)))
 
 
 def _codec(settings: Settings) -> Codec:
@@ -234,13 +237,14 @@ def _committer(settings: Settings, connect: Connect, observe: Observe) -> KafkaC
     return KafkaCommitter(connect, timeout_s=timeout_s, clock=time.monotonic, observe=observe)
 
 
-def _each_turn(settings: Settings, meter: Meter, lane: Lane, committer: KafkaCommitter) -> Callable[[], None]:
-    telemetry = settings.telemetry
-    pulse = Pulse(time.monotonic, heartbeat=telemetry.heartbeat_file, stats=telemetry.stats_file, meter=meter)
+def _each_turn(settings: Settings, watchers: Watchers, lane: Lane, committer: KafkaCommitter) -> Callable[[], None]:
+    heartbeat, stats = settings.telemetry.heartbeat_file, settings.telemetry.stats_file
+    pulse = Pulse(time.monotonic, heartbeat=heartbeat, stats=stats, meter=watchers.meter)
 
     def turn() -> None:
         lane.check()
         committer.serve()
+        watchers.health.turned()
         pulse.beat()
 
     return turn

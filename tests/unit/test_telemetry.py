@@ -12,7 +12,6 @@ import structlog
 
 from sluice.core.seams import MetricName
 from sluice.telemetry import logs
-from sluice.telemetry.health import Pulse, Ready
 from sluice.telemetry.metrics import MEANINGS, Meter
 
 
@@ -36,29 +35,6 @@ def test_counters_add_gauges_stay_histograms_keep_count_and_sum(tmp_path: Path) 
         "landing.seconds.count": 2,
         "landing.seconds.sum": 0.75,
     }
-
-
-def test_the_pulse_touches_its_files_now_and_then(tmp_path: Path) -> None:
-    now = 0.0
-    heartbeat, stats = tmp_path / "beat", tmp_path / "stats.json"
-    pulse = Pulse(lambda: now, heartbeat=heartbeat, stats=stats, meter=Meter(), every_s=1.0)
-    pulse.beat()
-    assert heartbeat.exists()
-    assert stats.exists()
-    heartbeat.unlink()
-    now = 0.9
-    pulse.beat()
-    assert not heartbeat.exists()
-    now = 1.0
-    pulse.beat()
-    assert heartbeat.exists()
-
-
-def test_the_ready_file_is_there_only_inside_the_block(tmp_path: Path) -> None:
-    file = tmp_path / "ready"
-    with Ready(file):
-        assert file.exists()
-    assert not file.exists()
 
 
 @pytest.fixture

@@ -13,10 +13,12 @@ from threading import Condition, Thread
 
 from sluice.core.domain import Job, Scores
 from sluice.core.errors import DependencyDown, DeviceLost, Fatal, Rejection, SluiceError, Unscorable
+from sluice.core.seams import Begun
 from sluice_schemas import ModelRef
 
 Answers = list[Scores | Rejection]
 Score = Callable[[Sequence[Job]], Answers]
+_Turn = tuple[Sequence[Job], Begun, Future[Answers]]
 
 DIED = "the model lane died"
 CLOSED = "the model lane is closed"
@@ -57,7 +59,7 @@ class Lane:
         self._pulse = pulse
         self._timeout_s = timeout_s
         self._turn = Condition()
-        self._waiting: deque[tuple[Sequence[Job], Future[Answers]]] = deque()
+        self._waiting: deque[_Turn] = deque()
         self._running: Future[Answers] | None = None
         self._closed = False
         # A daemon: a thread that hangs in a driver must not keep the process from leaving.
@@ -69,16 +71,17 @@ class Lane:
         """Every model that takes part, for the verdict."""
         return self._models
 
-    def submit(self, jobs: Sequence[Job]) -> Future[Answers]:
-        """Queue a batch. Raises DeviceLost when the lane is closed or dead.
+    def submit(self, jobs: Sequence[Job], begun: Begun = lambda: None) -> Future[Answers]:
+        """Queue a batch; `begun` is called in the lane's thread when its turn comes.
 
-        The future may raise DependencyDown (no memory for now) or DeviceLost.
+        Raises DeviceLost when the lane is closed or dead. The future may raise DependencyDown (no memory for now) or
+        DeviceLost.
         """
         future: Future[Answers] = Future()
         with self._turn:
             if self._closed:
                 raise DeviceLost(CLOSED)
-            self._waiting.append((jobs, future))
+            self._waiting.append((jobs, begun, future))
             self._turn.notify()
         return future
 
@@ -86,17 +89,23 @@ class Lane:
         """Score a batch and wait for it; for one-shot use."""
         return self.submit(jobs).result()
 
+    @property
+    def trouble(self) -> str:
+        """Why the device counts as lost, empty while it does not; any thread may ask."""
+        if not self._thread.is_alive():
+            return DIED
+        if self._pulse.silent_s > self._timeout_s:
+            return f"a model pass takes longer than models.lane_timeout_s ({self._timeout_s:g} s)"
+        return ""
+
     def check(self) -> None:
         """Raise DeviceLost when the thread died or a pass takes longer than the timeout. The loop asks every turn.
 
         Every open future raises it too: the threads that wait for a hung device must be able to end.
         """
-        if not self._thread.is_alive():
-            raise DeviceLost(DIED)
-        if self._pulse.silent_s > self._timeout_s:
-            hung = f"a model pass takes longer than models.lane_timeout_s ({self._timeout_s:g} s)"
-            self._abandon(hung)
-            raise DeviceLost(hung)
+        if trouble := self.trouble:
+            self._abandon(trouble)
+            raise DeviceLost(trouble)
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Finish what was submitted and end the thread; after the timeout nobody waits for it any more."""
@@ -113,17 +122,18 @@ class Lane:
         finally:
             self._abandon(DIED)
 
-    def _take(self) -> tuple[Sequence[Job], Future[Answers]] | None:
+    def _take(self) -> _Turn | None:
         with self._turn:
             self._turn.wait_for(lambda: self._waiting or self._closed)
             if not self._waiting:
                 return None
             taken = self._waiting.popleft()
-            self._running = taken[1]
+            self._running = taken[2]
             return taken
 
-    def _serve(self, jobs: Sequence[Job], future: Future[Answers]) -> bool:
+    def _serve(self, jobs: Sequence[Job], begun: Begun, future: Future[Answers]) -> bool:
         """Answer one batch. False, or an exception nobody foresaw, ends the thread and so the process."""
+        begun()
         # Done already: a pass that was given up as hung came back after all.
         with suppress(InvalidStateError):
             try:
@@ -143,7 +153,7 @@ class Lane:
         """Close, and fail every open future, so that nobody waits for a device that does not answer."""
         with self._turn:
             self._closed = True
-            left = [self._running, *(future for _, future in self._waiting)]
+            left = [self._running, *(future for *_, future in self._waiting)]
             self._waiting.clear()
             self._turn.notify()
         for future in left:

@@ -9,12 +9,13 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from sluice.settings.images import Fetch, Media
 from sluice.settings.judging import Models, Policy, Precision
 from sluice.settings.kafka import Kafka, Registry, SecurityProtocol, Signing, Topics
-from sluice.settings.running import Batching, DeadLetters, Fuse, Poison, Telemetry
+from sluice.settings.running import Batching, Canary, DeadLetters, Fuse, Poison, Telemetry
 from sluice.settings.section import MIB, Section
 
 __all__ = [
     "MIB",
     "Batching",
+    "Canary",
     "DeadLetters",
     "Fetch",
     "Fuse",
@@ -54,6 +55,7 @@ class Settings(BaseSettings):
     batching: Batching = Batching()
     fuse: Fuse = Fuse()
     poison: Poison = Poison()
+    canary: Canary = Canary()
     fetch: Fetch = Fetch()
     media: Media = Media()
     models: Models = Models()

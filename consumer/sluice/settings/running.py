@@ -67,6 +67,27 @@ class DeadLetters(Section):
     )
 
 
+class Canary(Section):
+    """Known pictures that are judged beside the real ones and never published; `docs/health.md` says what each notices."""
+
+    enabled: bool = Field(
+        True,
+        description="Ask at the start and then every `every_s`. A wrong answer, or none in time, ends the process (exit 76) before anything more is published.",
+    )
+    every_s: Seconds = Field(
+        60.0,
+        description="Seconds between two times of asking: how much may have been published since the last right answer.",
+    )
+    within_s: Seconds = Field(
+        300.0,
+        description="How late an answer may be. Canaries wait for a decoder and for the batch under way, which takes minutes on a CPU with a large bundle; a pass that hangs is noticed by `models.lane_timeout_s`.",
+    )
+    file: Path | None = Field(
+        None,
+        description="Pictures and their answers, written once by `sluice models canaries --write FILE`. Empty: the answers that ship with the starter bundle; for another bundle its own first answers, in float32.",
+    )
+
+
 class Telemetry(Section):
     """Logs, health files and OpenTelemetry (which also reads the standard `OTEL_*` variables)."""
 
@@ -77,6 +98,23 @@ class Telemetry(Section):
         "auto", description="`auto`: console on a terminal, JSON lines otherwise."
     )
     otlp: bool = Field(False, description="Export spans and metrics by OTLP/HTTP to `OTEL_EXPORTER_OTLP_ENDPOINT`.")
+    image_spans: bool = Field(
+        True,
+        description="With `otlp`, also a span per image whose record's trace context is sampled, so that one image is one trace from its producer to its verdict.",
+    )
+    http_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        None,
+        description="Port of a small HTTP server with `/livez`, `/readyz`, `/startupz` and `/metrics` (Prometheus); 0 for any free one, which the log names. Empty: none.",
+    )
+    http_host: str = Field(
+        "127.0.0.1",
+        description="Address that server listens on. Whoever reaches it can read every metric and nothing else.",
+    )
+    linger_s: Annotated[float, Field(ge=0)] = Field(
+        30.0,
+        description="How long that server goes on after the fuse or a canary has stopped the consumer (exit 73, 76), so that a scrape sees why. The group is left by then; a signal ends the wait.",
+    )
+    lag_every_s: Seconds = Field(5.0, description="How often the brokers are asked how far the partitions reach.")
     heartbeat_file: Path | None = Field(
         None, description="Touched by every turn of the loop; a liveness probe looks at its age."
     )

@@ -1,9 +1,110 @@
-"""What a supervisor looks at: a heartbeat file touched by the loop, a ready file while the consumer can judge."""
+"""What a supervisor is told: that the loop turns (live), that the models are there (started), that it judges (ready).
 
-from collections.abc import Callable
+The same answers stand in two files, a heartbeat touched by the loop and one that exists while the consumer is ready.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from sluice.core.errors import Fatal, TooManyDeadLetters
+from sluice.core.seams import Observe
 from sluice.telemetry.metrics import Meter
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at; `found` says in words what, and carries no user data."""
+
+    ok: bool
+    found: str
+
+
+Checks = Mapping[str, Check]
+
+
+class Health:
+    """Answers the probes. The loop's thread says how things are, any thread may ask: each answer is one reference.
+
+    A turn of the loop lasts at most `longest_turn_s` while all is well; brokers that do not answer are no reason to
+    start anew, so that is the longest transaction with all its retries.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float], observe: Observe, *, longest_turn_s: float, ready_file: Path | None = None
+    ) -> None:
+        self._clock = clock
+        self._longest_turn_s = longest_turn_s
+        self._observe = observe
+        self._ready_file = ready_file
+        self._turned_at_s: float | None = None
+        self._lane: Callable[[], str] = str
+        self._models = Check(ok=False, found="loading")
+        self._canaries = Check(ok=True, found="none are asked")
+        self._fuse = Check(ok=True, found="whole")
+        self._judging = Check(ok=False, found="starting")
+
+    def loaded(self, found: str, lane: Callable[[], str]) -> None:
+        """Say that the models are attested and loaded; `lane` tells why their device is lost, empty while it is not."""
+        self._models = Check(ok=True, found=found)
+        self._lane = lane
+
+    def turned(self) -> None:
+        """Say that the loop turns."""
+        self._turned_at_s = self._clock()
+
+    def answered(self, found: str, *, right: bool) -> None:
+        """Say how the canaries were answered."""
+        self._canaries = Check(right, found)
+
+    @contextmanager
+    def judging(self) -> Iterator[None]:
+        """Be ready from entering to leaving this block, or until it drains."""
+        self._judging = Check(ok=True, found="judging")
+        if self._ready_file:
+            self._ready_file.touch()
+        try:
+            yield
+        except Fatal as error:
+            if isinstance(error, TooManyDeadLetters):
+                self._fuse = Check(ok=False, found=str(error))
+            self.unready(f"stopped: {type(error).__name__}")
+            raise
+        finally:
+            if self._judging.ok:
+                self.unready("stopped")
+
+    def unready(self, why: str) -> None:
+        """Say that nothing further is judged."""
+        self._judging = Check(ok=False, found=why)
+        if self._ready_file:
+            self._ready_file.unlink(missing_ok=True)
+
+    def live(self) -> Checks:
+        """Whether a new process would help: the loop turns and the lane answers. Brokers and lag do not count."""
+        trouble = self._lane()
+        return {"loop": self._loop(), "lane": Check(not trouble, trouble or "answers")}
+
+    def started(self) -> Checks:
+        """Whether the models are attested and loaded."""
+        return {"models": self._models}
+
+    def ready(self) -> Checks:
+        """Whether images can be judged and their verdicts published."""
+        return {
+            "models": self._models,
+            "canaries": self._canaries,
+            "fuse": self._fuse,
+            "judging": self._judging,
+        }
+
+    def _loop(self) -> Check:
+        turned_at_s = self._turned_at_s
+        if turned_at_s is None:
+            return Check(ok=True, found="has not begun to turn")
+        since_s = self._clock() - turned_at_s
+        return Check(since_s <= self._longest_turn_s, f"turned {since_s:.1f} s ago, at most {self._longest_turn_s:g}")
 
 
 class Pulse:
@@ -35,18 +136,3 @@ class Pulse:
             self._heartbeat.touch()
         if self._stats:
             self._meter.write(self._stats)
-
-
-class Ready:
-    """A file that exists from entering to leaving this block."""
-
-    def __init__(self, file: Path | None) -> None:
-        self._file = file
-
-    def __enter__(self) -> None:
-        if self._file:
-            self._file.touch()
-
-    def __exit__(self, *_: object) -> None:
-        if self._file:
-            self._file.unlink(missing_ok=True)

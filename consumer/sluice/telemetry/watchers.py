@@ -1,0 +1,69 @@
+"""Everybody who is told how it goes: the metrics, and the probes with the server that answers them."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
+
+import structlog
+
+from sluice.core.errors import TooManyDeadLetters
+from sluice.settings import Settings, Telemetry
+from sluice.telemetry import http
+from sluice.telemetry.health import Health
+from sluice.telemetry.metrics import Meter
+
+log = structlog.get_logger("sluice")
+
+TRANSACTIONS_A_TURN = 6
+"""Timeouts of a transaction that the longest turn of the loop may take: each of its steps (a producer opened, messages
+sent, the end, an abort) has one of its own, and a rebalance lands within the same turn what was aborted before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watchers:
+    """Made once a process, after the exporters."""
+
+    meter: Meter
+    health: Health
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Make them."""
+        meter, longest_turn_s = Meter(), TRANSACTIONS_A_TURN * settings.kafka.transaction_timeout_s
+        ready_file = settings.telemetry.ready_file
+        return cls(meter, Health(time.monotonic, meter, longest_turn_s=longest_turn_s, ready_file=ready_file))
+
+    def heeding(self, stopping: Callable[[], bool]) -> Callable[[], bool]:
+        """Return `stopping`, which now says to the probes, before anything drains, that nothing further is judged."""
+
+        def asked() -> bool:
+            if stopping():
+                self.health.unready("draining")
+                return True
+            return False
+
+        return asked
+
+    @contextmanager
+    def served(self, telemetry: Telemetry, stopping: Callable[[], bool]) -> Iterator[None]:
+        """Answer probes and scrapes while the block lasts, and until one has seen why the consumer stopped itself."""
+        if telemetry.http_port is None:
+            yield
+            return
+        probes = {"/livez": self.health.live, "/readyz": self.health.ready, "/startupz": self.health.started}
+        pages = {path: http.probe(ask) for path, ask in probes.items()}
+        with http.serving(telemetry.http_host, telemetry.http_port, pages) as port:
+            log.info("serving", host=telemetry.http_host, port=port)
+            try:
+                yield
+            except TooManyDeadLetters:
+                _linger(telemetry.linger_s, stopping)
+                raise
+
+
+def _linger(seconds: float, stopping: Callable[[], bool]) -> None:
+    until_s = time.monotonic() + seconds
+    while time.monotonic() < until_s and not stopping():
+        time.sleep(0.1)

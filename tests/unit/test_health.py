@@ -1,0 +1,187 @@
+"""What the probes are told, in words, in files and over HTTP."""
+
+import json
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+from sluice.core.errors import BadSettings, DeviceLost, TooManyDeadLetters
+from sluice.telemetry.health import Check, Health, Pulse
+from sluice.telemetry.http import Reply, probe, serving
+from sluice.telemetry.metrics import Meter
+
+
+class Seen(list[tuple[str, float | Sequence[float]]]):
+    """Keeps what was observed."""
+
+    def __call__(self, name: str, value: float | Sequence[float], _labels: Mapping[str, str]) -> None:
+        self.append((name, value))
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def observed() -> Seen:
+    return Seen()
+
+
+@pytest.fixture
+def health(clock: Clock, observed: Seen, tmp_path: Path) -> Health:
+    return Health(clock, observed, longest_turn_s=90, ready_file=tmp_path / "ready")
+
+
+def holds(checks: Mapping[str, Check]) -> dict[str, bool]:
+    return {name: check.ok for name, check in checks.items()}
+
+
+def test_before_the_models_are_there_the_process_lives_but_has_not_started(health: Health) -> None:
+    assert holds(health.live()) == {"loop": True, "lane": True}
+    assert holds(health.started()) == {"models": False}
+    assert holds(health.ready()) == {"models": False, "canaries": True, "fuse": True, "judging": False}
+    health.loaded("starter", str)
+    assert health.started() == {"models": Check(ok=True, found="starter")}
+
+
+def test_a_loop_that_turned_must_turn_again_within_the_longest_turn(health: Health, clock: Clock) -> None:
+    health.turned()
+    clock.now = 90.0
+    assert holds(health.live())["loop"]
+    clock.now = 90.1
+    assert health.live()["loop"] == Check(ok=False, found="turned 90.1 s ago, at most 90")
+    health.turned()
+    assert holds(health.live())["loop"]
+
+
+def test_a_lost_device_says_so_at_the_liveness_probe(health: Health) -> None:
+    health.loaded("starter", lambda: "the model lane died")
+    assert health.live()["lane"] == Check(ok=False, found="the model lane died")
+
+
+def test_ready_is_a_file_a_gauge_and_an_answer_from_the_first_turn_to_the_drain(
+    health: Health, observed: Seen, tmp_path: Path
+) -> None:
+    health.loaded("starter", str)
+    with health.judging():
+        assert all(holds(health.ready()).values())
+        assert (tmp_path / "ready").exists()
+        health.unready("draining")
+        assert health.ready()["judging"] == Check(ok=False, found="draining")
+        assert not (tmp_path / "ready").exists()
+
+
+def test_a_consumer_that_leaves_is_not_ready(health: Health, tmp_path: Path) -> None:
+    with health.judging():
+        pass
+    assert not holds(health.ready())["judging"]
+    assert not (tmp_path / "ready").exists()
+
+
+def test_a_blown_fuse_is_named(health: Health, observed: Seen) -> None:
+    with pytest.raises(TooManyDeadLetters), health.judging():
+        raise TooManyDeadLetters("51 dead letters in a row")
+    assert health.ready()["fuse"] == Check(ok=False, found="51 dead letters in a row")
+
+
+def test_another_error_leaves_the_fuse_whole(health: Health) -> None:
+    with pytest.raises(DeviceLost), health.judging():
+        raise DeviceLost("gone")
+    assert holds(health.ready())["fuse"]
+    assert health.ready()["judging"] == Check(ok=False, found="stopped: DeviceLost")
+
+
+def test_canaries_that_were_answered_wrong_are_not_ready(health: Health) -> None:
+    health.answered("plain_square: cosine", right=False)
+    assert health.ready()["canaries"] == Check(ok=False, found="plain_square: cosine")
+
+
+def test_the_pulse_touches_its_files_now_and_then(tmp_path: Path, clock: Clock) -> None:
+    heartbeat, stats = tmp_path / "beat", tmp_path / "stats.json"
+    pulse = Pulse(clock, heartbeat=heartbeat, stats=stats, meter=Meter(), every_s=1.0)
+    pulse.beat()
+    assert heartbeat.exists()
+    assert stats.exists()
+    heartbeat.unlink()
+    clock.now = 0.9
+    pulse.beat()
+    assert not heartbeat.exists()
+    clock.now = 1.0
+    pulse.beat()
+    assert heartbeat.exists()
+
+
+CHECKS = {"loop": Check(ok=True, found="turns")}
+BROKEN = {**CHECKS, "lane": Check(ok=False, found="died")}
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    pages = {"/livez": probe(lambda: CHECKS), "/readyz": probe(lambda: BROKEN), "/bug": _fails}
+    with serving("127.0.0.1", 0, pages) as port:
+        yield port
+
+
+def _fails() -> Reply:
+    raise RuntimeError("a defect")
+
+
+def asked(port: int, path: str, method: str = "GET") -> tuple[int, str, bytes]:
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.status, answer.headers["Content-Type"], answer.read()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(("path", "status", "checks"), [("/livez", 200, CHECKS), ("/readyz?verbose", 503, BROKEN)])
+def test_a_probe_answers_by_status_and_names_each_check(
+    port: int, path: str, status: int, checks: Mapping[str, Check]
+) -> None:
+    found, kind, body = asked(port, path)
+    assert (found, kind) == (status, "application/json")
+    said = {name: {"ok": check.ok, "found": check.found} for name, check in checks.items()}
+    assert json.loads(body) == {"ok": status == 200, "checks": said}
+
+
+def test_a_head_request_gets_the_status_alone(port: int) -> None:
+    assert asked(port, "/readyz", "HEAD") == (503, "application/json", b"")
+
+
+def test_other_paths_and_methods_are_refused_and_nothing_is_logged(
+    port: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert asked(port, "/secrets?token=1")[0] == 404
+    assert asked(port, "/livez", "POST")[0] == 501
+    assert "".join(capfd.readouterr()) == ""
+
+
+def test_a_page_that_cannot_be_made_is_one_line_without_its_words(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ConnectionError):
+        asked(port, "/bug")
+    assert [record.getMessage() for record in caplog.records] == ["a page cannot be made: RuntimeError"]
+
+
+def test_a_client_that_says_nothing_keeps_nobody_else_waiting(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as silent:
+        silent.send(b"GET /livez")
+        assert asked(port, "/livez")[0] == 200
+
+
+def test_an_address_that_is_taken_names_the_setting(port: int) -> None:
+    taken = serving("127.0.0.1", port, {})
+    with pytest.raises(BadSettings, match=r"telemetry\.http_port: 127\.0\.0\.1:"), taken:
+        pass
