@@ -5,12 +5,11 @@ from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
-import pytest
 from rich.console import Console, RenderableType
 
 from sluice.demo.plan import Plan
 from sluice.demo.snapshot import Snapshot, Speed, added_up
-from sluice.demo.view import Stack, clock, closing, duration, line, live, spark
+from sluice.demo.view import clock, closing, duration, line, live
 from sluice_sim.report import Clip, Hostile, Latency, Report, Safety
 
 REPORT = Report(
@@ -32,7 +31,7 @@ SNAPSHOT = Snapshot(
     Plan(),
     "judging",
     REPORT,
-    stats={"stage.seconds.decode.sum": 6.0, "stage.seconds.model.sum": 3.0, "landing.seconds.sum": 1.0},
+    stats={"stage.duration.decode.sum": 6.0, "stage.duration.model.sum": 3.0, "landing.duration.sum": 1.0},
     rates=(10.0, 48.0),
     elapsed_s=71.9,
     notes=("consumer 1 was ended by SIGKILL; started again",),
@@ -78,20 +77,6 @@ def test_the_closing_report_names_what_was_lost_and_has_no_figure_where_there_is
     assert "23 of 24 answered as they must be" in shown
     assert "queued" in shown
     assert "sent at 25 a second" in text(closing(REPORT, Plan()), 200)
-
-
-@pytest.mark.parametrize(
-    ("parts", "expected"), [([3, 1], [6, 2, 0]), ([0, 0], [0, 0, 8]), ([1, 1, 1], [3, 2, 3, 0]), ([], [8])]
-)
-def test_a_bar_is_as_wide_as_there_is_room_whatever_the_weights(parts: list[int], expected: list[int]) -> None:
-    bar = Stack([(part, "red") for part in parts])
-    widths = [len(segment.text) for segment in Console(width=8).render(bar)]
-    assert widths == expected
-
-
-def test_sparks_are_relative_to_the_largest() -> None:
-    assert spark([0, 7, 3.5]) == "▁█▅"
-    assert spark([0.0, 0.0]) == spark([]) == ""
 
 
 def test_times_read_as_people_say_them() -> None:

@@ -3,42 +3,23 @@
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
-from rich.segment import Segment
-from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
 from sluice.demo.plan import Plan
 from sluice.demo.snapshot import Snapshot
+from sluice.report.drawing import Stack, spark
 from sluice.report.table import STYLE
 from sluice_schemas import Status
 from sluice_sim.report import Report
 
-SPARKS = "▁▂▃▄▅▆▇█"
 TIME_STYLE = {"fetch": "cyan", "decode": "blue", "model": "magenta", "commit": "yellow"}
 SHOWN_REASONS = 6
 WIDTH = 100
 MINUTE_S = 60
-
-
-class Stack:
-    """One bar of several colours, as wide as there is room: each part a weight and a style."""
-
-    def __init__(self, parts: Sequence[tuple[float, str]]) -> None:
-        self._parts = parts
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        whole = sum(weight for weight, _ in self._parts)
-        done, before = 0, 0.0
-        for weight, style in self._parts:
-            before += weight
-            until = round(options.max_width * before / whole) if whole else 0
-            yield Segment("━" * (until - done), Style.parse(style))
-            done = until
-        yield Segment("━" * (options.max_width - done), Style.parse("bright_black"))
 
 
 def live(snapshot: Snapshot) -> RenderableType:
@@ -101,12 +82,6 @@ def duration(milliseconds: float) -> str:
 def clock(seconds: float) -> str:
     """Return minutes and seconds."""
     return f"{int(seconds) // MINUTE_S}:{int(seconds) % MINUTE_S:02}"
-
-
-def spark(values: Sequence[float]) -> str:
-    """Return values as little bars, the largest full height."""
-    most = max(values, default=0.0)
-    return "".join(SPARKS[round(value / most * (len(SPARKS) - 1))] for value in values) if most > 0 else ""
 
 
 def _progress(snapshot: Snapshot) -> RenderableType:
