@@ -61,6 +61,9 @@ class Committer(Protocol):
 Road = Callable[[Batch], Future[list[Outcome]]]
 """A batch goes in; one outcome per record, in order, comes out. The future may raise DependencyDown."""
 
+Begun = Callable[[], None]
+"""Called once, by whichever thread, when the turn of what was asked for has come."""
+
 Lane = Callable[[Sequence[Job]], Future[list[Scores | Rejection]]]
 """Pictures go in; for each, scores or the reason there are none."""
 
