@@ -27,7 +27,7 @@ from sluice.core.domain import (
 from sluice.core.errors import Rejection
 from sluice.core.outcomes import Clerk, Subject
 from sluice.core.pipeline import Pipeline, Steps
-from sluice.core.seams import Observe
+from sluice.core.seams import Begun, Observe
 from sluice.core.spans import process_span
 from sluice.media.fetch import Fetcher
 from sluice.policies import chosen
@@ -86,8 +86,9 @@ class Aside(Executor):
         return done
 
 
-def scored(jobs: Sequence[Job]) -> Future[list[Scores | Rejection]]:
+def scored(jobs: Sequence[Job], begun: Begun) -> Future[list[Scores | Rejection]]:
     """Score alike."""
+    begun()
     done: Future[list[Scores | Rejection]] = Future()
     done.set_result([SCORES] * len(jobs))
     return done
@@ -134,7 +135,7 @@ def on_the_road(pipeline: Pipeline, batch: Batch) -> dict[str, Way]:
 
     def laps() -> None:
         for name in ("fetch", "decode", "model"):
-            pipeline.observe("stage.seconds", 0.01, {"stage": name})
+            pipeline.observe("sluice.stage.duration", 0.01, {"stage": name})
 
     stages: dict[str, Callable[[], object]] = {
         "Avro decode": lambda: [steps.decode(record) for record in records],

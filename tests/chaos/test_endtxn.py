@@ -60,7 +60,7 @@ class Road:
 
     @property
     def recycled(self) -> list[str]:
-        return [labels["reason"] for name, _, labels in self.bus.observed if name == "producer.recycled"]
+        return [labels["reason"] for name, _, labels in self.bus.observed if name == "sluice.producer.recycled"]
 
     def hold(self, wanted: Callable[[Request], bool]) -> Rule:
         return self.proxy.add(Rule(Act.HOLD, wanted, seconds=HELD_S))

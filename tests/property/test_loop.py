@@ -96,7 +96,7 @@ class World:
             return outcomes
 
         def observe(metric: str, *_: object) -> None:
-            if metric == "flights":  # as soon as all is launched
+            if metric == "sluice.flights":  # as soon as all is launched
                 check_greed(loop)
 
         suspects, last = Suspects(BEFORE_ALONE, ALONE), self.journals.get(name, Notes())

@@ -34,7 +34,7 @@ def test_every_stage_does_a_whole_batch() -> None:
         seen.clear()
         assert {name: way() for name, way in ways.items()} == dict.fromkeys(ways, 3)
         assert turning(outcomes, pipeline.observe)() in {3, 6, 9, 12}  # as many batches as may fly
-    assert {"stage.seconds", "records.polled", "verdicts"} <= set(seen)
+    assert {"sluice.stage.duration", "sluice.flights", "sluice.verdicts"} <= set(seen)
 
 
 def test_a_way_counts_by_event_and_by_its_median_round() -> None:

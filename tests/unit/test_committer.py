@@ -81,10 +81,10 @@ def test_a_retriable_commit_is_tried_again_and_then_the_producer_is_recycled(ben
     bench.script.plan("commit", RETRIABLE, RETRIABLE)
     bench.commit()
     assert bench.calls.count("commit") == 3
-    assert bench.recycled == ["producer.recycled:retriable"]
+    assert bench.recycled == ["sluice.producer.recycled:retriable"]
     bench.commit()
     assert len(bench.producers) == 2
-    assert bench.recycled == ["producer.recycled:retriable"]
+    assert bench.recycled == ["sluice.producer.recycled:retriable"]
 
 
 def test_retriable_offsets_are_sent_again_without_any_doubt(bench: Bench) -> None:
@@ -101,7 +101,7 @@ def test_an_error_that_requires_an_abort_is_aborted_and_may_be_tried_again(bench
         bench.commit()
     assert bench.calls[-2:] == [step, "abort"]
     bench.commit()
-    assert bench.recycled == (["producer.recycled:unanswered"] if step == "commit" else [])
+    assert bench.recycled == (["sluice.producer.recycled:unanswered"] if step == "commit" else [])
 
 
 @pytest.mark.parametrize("error", [FATAL, FENCED, KafkaError(KafkaError.PRODUCER_FENCED)])
@@ -136,7 +136,7 @@ def test_offsets_that_are_never_taken_are_aborted_after_the_deadline(bench: Benc
         bench.commit()
     assert bench.now == pytest.approx(15.0)
     assert bench.calls[-1] == "abort"
-    assert bench.recycled == ["producer.recycled:unanswered"]
+    assert bench.recycled == ["sluice.producer.recycled:unanswered"]
 
 
 def test_an_abort_that_fails_before_the_commit_recycles_the_producer(bench: Bench) -> None:
@@ -144,7 +144,7 @@ def test_an_abort_that_fails_before_the_commit_recycles_the_producer(bench: Benc
     bench.script.plan("abort", UNKNOWN)
     with pytest.raises(TransactionAborted):
         bench.commit()
-    assert bench.recycled == ["producer.recycled:abort_failed"]
+    assert bench.recycled == ["sluice.producer.recycled:abort_failed"]
 
 
 def test_an_abort_that_fails_after_the_commit_was_asked_for_leaves(bench: Bench) -> None:
@@ -174,10 +174,10 @@ def test_a_retriable_abort_recycles_the_producer(bench: Bench) -> None:
     bench.script.plan("abort", RETRIABLE)
     with pytest.raises(TransactionAborted):
         bench.commit()
-    assert bench.recycled == ["producer.recycled:retriable"]
+    assert bench.recycled == ["sluice.producer.recycled:retriable"]
 
 
-@pytest.mark.parametrize(("seconds", "recycled"), [(1.9, []), (2.1, ["producer.recycled:slow"])])
+@pytest.mark.parametrize(("seconds", "recycled"), [(1.9, []), (2.1, ["sluice.producer.recycled:slow"])])
 def test_a_commit_of_more_than_two_seconds_recycles_the_producer(
     bench: Bench, seconds: float, recycled: list[str]
 ) -> None:
@@ -189,7 +189,7 @@ def test_a_commit_of_more_than_two_seconds_recycles_the_producer(
 def test_an_error_callback_within_a_transaction_recycles_the_producer(bench: Bench) -> None:
     bench.script.plan("commit", lambda: bench.on_error(DOWN))
     bench.commit()
-    assert bench.recycled == ["producer.recycled:client_error"]
+    assert bench.recycled == ["sluice.producer.recycled:client_error"]
 
 
 def test_an_error_between_transactions_is_no_doubt_about_the_next(bench: Bench) -> None:
@@ -213,7 +213,7 @@ def test_a_lost_connection_is_news_only_if_it_leaves_doubt(bench: Bench, caplog:
 def test_an_error_that_is_heard_only_after_the_commit_recycles_the_producer(bench: Bench) -> None:
     bench.script.plan("commit", lambda: bench.script.plan("serve", lambda: bench.on_error(DOWN)))
     bench.commit()
-    assert bench.recycled == ["producer.recycled:client_error"]
+    assert bench.recycled == ["sluice.producer.recycled:client_error"]
 
 
 def test_a_fatal_error_between_transactions_leaves(bench: Bench) -> None:

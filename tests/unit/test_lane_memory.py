@@ -75,18 +75,18 @@ def test_a_batch_too_large_for_the_device_gets_the_same_answers_in_more_passes(
     lane: Lane, counts: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     roomy = lane.score(PICTURES)
-    assert counts["lane.splits"] == 0
+    assert counts["sluice.lane.splits"] == 0
     small = Small(monkeypatch)
     narrow = lane.score(PICTURES)
     assert [_decisions(answer) for answer in narrow] == [_decisions(answer) for answer in roomy]
-    assert counts["lane.splits"] == small.refused == 2, "13, 6, 3: how often it was halved"
+    assert counts["sluice.lane.splits"] == small.refused == 2, "13, 6, 3: how often it was halved"
 
 
 def test_how_much_fits_is_remembered(lane: Lane, counts: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
     small = Small(monkeypatch)
     for _ in range(5):
         lane.score(PICTURES)
-    assert counts["lane.splits"] == small.refused == 2
+    assert counts["sluice.lane.splits"] == small.refused == 2
 
 
 def test_a_device_without_room_for_one_image_is_busy_and_the_lane_lives_on(

@@ -183,7 +183,7 @@ def test_a_dependency_that_is_down_delays_the_flight_and_loses_nothing() -> None
     bench.finish()
     bench.turns(1)
     assert bench.published == [b"0/0", b"0/1"]
-    assert ("dependency.down", 1, {"dependency": "store"}) in bench.seen
+    assert ("sluice.dependency.down", 1, {"dependency": "store"}) in bench.seen
 
 
 def test_the_fuse_stops_the_loop_before_anything_of_the_landing_is_published() -> None:

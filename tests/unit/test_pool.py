@@ -33,7 +33,7 @@ class Deaths(list[str]):
     """Collects the reason of each death reported."""
 
     def __call__(self, name: MetricName, value: float, labels: Mapping[str, str]) -> None:
-        assert (name, value) == ("decoder.deaths", 1)
+        assert (name, value) == ("sluice.decoder.deaths", 1)
         self.append(labels["reason"])
 
 

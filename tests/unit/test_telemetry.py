@@ -1,40 +1,15 @@
-"""Numbers, files and logs for those who watch."""
+"""Logs for those who watch."""
 
 import json
 import logging
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 from uuid import uuid4
 
 import pytest
 import structlog
 
-from sluice.core.seams import MetricName
 from sluice.telemetry import logs
-from sluice.telemetry.metrics import MEANINGS, Meter
-
-
-def test_every_metric_has_a_meaning() -> None:
-    assert set(MEANINGS) == set(get_args(MetricName))
-
-
-def test_counters_add_gauges_stay_histograms_keep_count_and_sum(tmp_path: Path) -> None:
-    meter = Meter()
-    meter("verdicts", 2, {"status": "ALLOW"})
-    meter("verdicts", 3, {"status": "ALLOW"})
-    meter("flights", 4, {})
-    meter("flights", 1, {})
-    meter("landing.seconds", 0.5, {})
-    meter("landing.seconds", 0.25, {})
-    file = tmp_path / "stats.json"
-    meter.write(file)
-    assert json.loads(file.read_text()) == {
-        "verdicts.ALLOW": 5,
-        "flights": 1,
-        "landing.seconds.count": 2,
-        "landing.seconds.sum": 0.75,
-    }
 
 
 @pytest.fixture

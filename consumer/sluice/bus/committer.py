@@ -191,7 +191,7 @@ class KafkaCommitter:
             _hear(self._producer)
         for reason, cause in self._doubts[:1]:
             self.close()
-            self._observe("producer.recycled", 1, {"reason": reason})
+            self._observe("sluice.producer.recycled", 1, {"reason": reason})
             _logger.warning("kafka: producer recycled (%s): %s", reason, cause)
 
     def _on_error(self, error: KafkaError) -> None:

@@ -127,16 +127,14 @@ class Loop:
         wait_s = self.pace.busy_poll_s if self.flights or self.batcher else self.pace.idle_poll_s
         records = self.source.poll(self.batcher.max_records, wait_s)
         self.batcher.add(records)
-        if records:
-            self.observe("records.polled", len(records), {})
         return len(records) == self.batcher.max_records
 
     def _launch(self) -> None:
         while not self._full and (batch := self._cut()):
             self._note(batch)
             self.flights.append(Flight(batch, self.road(batch)))
-            self.observe("batch.records", len(batch.records), {"reason": batch.reason})
-        self.observe("flights", len(self.flights), {})
+            self.observe("sluice.batch.records", len(batch.records), {"reason": batch.reason})
+        self.observe("sluice.flights", len(self.flights), {})
 
     def _cut(self) -> Batch | None:
         unfinished = sum(not _finished(flight) for flight in self.flights)
@@ -158,13 +156,13 @@ class Loop:
             try:
                 self.committer.commit(messages, next_offsets(outcomes), self.source.group_metadata())
             except TransactionAborted:
-                self.observe("transactions.aborted", 1, {})
+                self.observe("sluice.transactions.aborted", 1, {})
                 return
         self.fuse = fuse
         self.watch.landed(outcomes)
         for _ in finished:
             self.flights.popleft()
-        self.observe("landing.seconds", self.clock() - started, {})
+        self.observe("sluice.landing.duration", self.clock() - started, {})
         _count(outcomes, self.observe)
 
     def _retry(self) -> None:
@@ -176,7 +174,7 @@ class Loop:
         elif not self._retry_at:
             error = down[0][1]
             self._retry_at = now + self.pace.retry_pause_s
-            self.observe("dependency.down", 1, {"dependency": error.dependency})
+            self.observe("sluice.dependency.down", 1, {"dependency": error.dependency})
             _logger.warning("%s; trying again in %g s, records wait", error, self.pace.retry_pause_s)
         elif now >= self._retry_at:
             self._retry_at = 0.0
@@ -189,7 +187,7 @@ class Loop:
         self._lose(partitions)
 
     def _lose(self, partitions: frozenset[Partition]) -> None:
-        self.observe("rebalances", 1, {})
+        self.observe("sluice.rebalances", 1, {"kind": "revoked"})
         self.batcher.drop(partitions)
         for flight in self.flights:
             flight.lost |= partitions
@@ -197,13 +195,10 @@ class Loop:
 
 def _count(outcomes: list[Outcome], observe: Observe) -> None:
     for status, count in Counter(outcome.verdict.status for outcome in outcomes).items():
-        observe("verdicts", count, {"status": status})
-    ages = [o.verdict.produced_at - o.verdict.source.timestamp for o in outcomes if o.verdict.source.timestamp]
-    if ages:
-        observe("event_age.seconds", max(ages).total_seconds(), {})
+        observe("sluice.verdicts", count, {"status": status})
     rejected = (outcome.verdict for outcome in outcomes if isinstance(outcome, Rejected))
     for reason, count in Counter(verdict.indeterminate_reason or "" for verdict in rejected).items():
-        observe("dead_letters", count, {"reason": reason})
+        observe("sluice.dead_letters", count, {"reason": reason})
 
 
 def _finished(flight: Flight) -> bool:

@@ -63,7 +63,7 @@ class _Stopwatch:
     def lap(self, stage: str, started_s: float) -> None:
         seconds = self.clock() - started_s
         self.laps[stage] = seconds * 1000
-        self.observe("stage.seconds", seconds, {"stage": stage})
+        self.observe("sluice.stage.duration", seconds, {"stage": stage})
 
 
 @dataclass(frozen=True, slots=True)

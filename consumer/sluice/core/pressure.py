@@ -31,11 +31,11 @@ class Pressure:
         if now - self._full_since < self.grace_s:
             return False
         self.source.pause()
-        self.observe("paused", 1, {})
+        self.observe("sluice.paused", 1, {})
         return True
 
     def _relax(self) -> None:
         if self._full_since is not None:
             self._full_since = None
             self.source.resume()
-            self.observe("paused", 0, {})
+            self.observe("sluice.paused", 0, {})

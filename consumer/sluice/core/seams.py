@@ -70,25 +70,56 @@ Lane = Callable[[Sequence[Job]], Future[list[Scores | Rejection]]]
 Journal = Callable[[Notes], None]
 """Keep these notes, in place of the last ones, for the next life of this process. Returns soon, never raises."""
 
+Distribution = Literal["sluice.event.age", "sluice.margin", "sluice.clip.cosine", "sluice.aesthetic.score"]
+"""Numbers of which every image has one."""
+
 MetricName = Literal[
-    "records.polled",
-    "batch.records",
-    "flights",
-    "landing.seconds",
-    "stage.seconds",
-    "verdicts",
-    "event_age.seconds",
-    "dead_letters",
-    "transactions.aborted",
-    "producer.recycled",
-    "rebalances",
-    "paused",
-    "dependency.down",
-    "lane.rechecks",
-    "lane.splits",
-    "lane.non_finite",
-    "decoder.deaths",
+    Distribution,
+    "messaging.client.consumed.messages",
+    "messaging.client.sent.messages",
+    "messaging.client.operation.duration",
+    "messaging.process.duration",
+    "kafka.consumer_group.lag",
+    "sluice.lag.age",
+    "sluice.lag.drain_time",
+    "sluice.activity.time",
+    "sluice.partitions.assigned",
+    "sluice.rebalances",
+    "sluice.batch.records",
+    "sluice.flights",
+    "sluice.paused",
+    "sluice.stage.duration",
+    "sluice.landing.duration",
+    "sluice.landing.records",
+    "sluice.transactions.aborted",
+    "sluice.producer.recycled",
+    "sluice.verdicts",
+    "sluice.dead_letters",
+    "sluice.fuse.level",
+    "sluice.dependency.down",
+    "sluice.dependency.waiting",
+    "sluice.breaker.open",
+    "sluice.lane.images",
+    "sluice.lane.rechecks",
+    "sluice.lane.splits",
+    "sluice.lane.non_finite",
+    "sluice.decoder.deaths",
+    "sluice.model.load.time",
+    "sluice.ready",
+    "sluice.canary.answers",
+    "hw.gpu.utilization",
+    "hw.gpu.memory.usage",
+    "hw.gpu.memory.limit",
+    "hw.gpu.temperature",
+    "hw.gpu.power",
+    "process.cpu.time",
+    "process.memory.usage",
+    "process.start_time",
 ]
+"""Every number there is, by its OpenTelemetry name; `telemetry/meanings.py` says what each means."""
 
 Observe = Callable[[MetricName, float, Mapping[str, str]], None]
-"""Report one number: its name, its value, its labels. Never raises, never blocks."""
+"""Report one number: its name, its value, its labels. NaN ends a gauge's series. Never raises, never blocks."""
+
+ObserveAll = Callable[[Distribution, Sequence[float]], None]
+"""Report one number of each of many images. Never raises, never blocks."""

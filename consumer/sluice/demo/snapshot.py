@@ -10,10 +10,10 @@ from sluice.demo.plan import Plan
 from sluice_sim.report import Report
 
 STAGES: Mapping[str, str] = {
-    "fetch": "stage.seconds.fetch.sum",
-    "decode": "stage.seconds.decode.sum",
-    "model": "stage.seconds.model.sum",
-    "commit": "landing.seconds.sum",
+    "fetch": "stage.duration.fetch.sum",
+    "decode": "stage.duration.decode.sum",
+    "model": "stage.duration.model.sum",
+    "commit": "landing.duration.sum",
 }
 """Where a batch's time goes, and the live figure that sums it up."""
 

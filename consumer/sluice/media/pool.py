@@ -94,7 +94,7 @@ class DecoderPool:
                 self._give_back(decoder)
                 return picture
             decoder.kill()
-            self._observe("decoder.deaths", 1, {"reason": reason})
+            self._observe("sluice.decoder.deaths", 1, {"reason": reason})
         raise Unreadable(reason, f"{_TRIES} decoders failed on this image")
 
     def _decoder(self) -> "_Decoder":

@@ -127,7 +127,7 @@ def _looks(models: Models, placed: Placed, exact: Eyes, pulse: Pulse, count: Cou
     fast = exact if placed.dtype == torch.float32 else _eyes(placed, placed.dtype)
     rows = min(models.lane_batch, CPU_ROWS) if placed.device.type == "cpu" else models.lane_batch
     return (
-        Passes(fast, rows, beat=pulse.beat, on_split=lambda: count("lane.splits", 1)),
+        Passes(fast, rows, beat=pulse.beat, on_split=lambda: count("sluice.lane.splits", 1)),
         FixedShape(exact, FIXED_ROWS[placed.device.type], beat=pulse.beat),
     )
 

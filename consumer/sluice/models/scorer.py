@@ -90,9 +90,9 @@ class Scorer:
         rows = np.flatnonzero(again)
         if len(rows):
             view = view.replace(rows, self.look_again(tiles[rows]))
-            self.count("lane.rechecks", len(rows))
+            self.count("sluice.lane.rechecks", len(rows))
         if broken.any():
-            self.count("lane.non_finite", int(broken.sum()))
+            self.count("sluice.lane.non_finite", int(broken.sum()))
         return view, again
 
     def _opinions(self, jobs: Sequence[Job]) -> list[tuple[Score, ...]]:

@@ -1,89 +1,140 @@
-"""Where numbers go: every metric has one name, one kind, one meaning, and is both an instrument and a live figure."""
+"""Where numbers go: each becomes a point of its OpenTelemetry instrument and a live figure."""
 
 import json
+import math
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
-from typing import Literal
+from typing import get_args
 
 from opentelemetry import metrics
-from opentelemetry.metrics import Counter, Histogram, _Gauge
+from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Observation
+from opentelemetry.sdk.metrics.export import MetricsData
 
-from sluice.core.seams import MetricName
+from sluice.core.seams import Distribution, MetricName
+from sluice.telemetry.bulk import Tally, joined
+from sluice.telemetry.meanings import MEANINGS, Meaning
 
-Kind = Literal["counter", "histogram", "gauge"]
-
-
-@dataclass(frozen=True, slots=True)
-class Meaning:
-    """What a metric says; becomes its OpenTelemetry description."""
-
-    kind: Kind
-    unit: str
-    text: str
+Reading = tuple[float, Mapping[str, str]]
+_Series = dict[tuple[tuple[str, str], ...], float]
+Ask = Callable[[], Iterable[Reading]]
+"""Returns the present values of a metric, with their labels; called by whoever collects, in a thread of its own."""
 
 
-MEANINGS: Mapping[MetricName, Meaning] = {
-    "records.polled": Meaning("counter", "{record}", "Records read from the images topic"),
-    "batch.records": Meaning("histogram", "{record}", "Records per batch, by the reason it was cut"),
-    "flights": Meaning("gauge", "{batch}", "Batches under way"),
-    "landing.seconds": Meaning("histogram", "s", "Duration of a landing: one transaction"),
-    "stage.seconds": Meaning("histogram", "s", "Duration of one stage of a batch, by stage"),
-    "event_age.seconds": Meaning(
-        "histogram", "s", "Age of an input record when its verdict was made, oldest of a landing"
-    ),
-    "verdicts": Meaning("counter", "{verdict}", "Verdicts committed, by status"),
-    "dead_letters": Meaning("counter", "{record}", "Records that could not be judged, by reason"),
-    "transactions.aborted": Meaning("counter", "{transaction}", "Landings that were aborted and tried again"),
-    "producer.recycled": Meaning("counter", "{producer}", "Producers closed and built anew in doubt, by reason"),
-    "rebalances": Meaning("counter", "{rebalance}", "Times partitions were revoked or lost"),
-    "paused": Meaning("gauge", "1", "Whether back-pressure holds the partitions paused, 0 or 1"),
-    "dependency.down": Meaning("counter", "{pause}", "Pauses because a dependency was not available, by its name"),
-    "lane.rechecks": Meaning("counter", "{image}", "Images near a threshold that were scored again in float32"),
-    "lane.splits": Meaning("counter", "{batch}", "Forward passes halved for want of device memory"),
-    "lane.non_finite": Meaning("counter", "{image}", "Images whose scores were not finite"),
-    "decoder.deaths": Meaning("counter", "{process}", "Decoder processes that died or were killed, by reason"),
-}
+DISTRIBUTIONS: tuple[Distribution, ...] = get_args(Distribution)
 
 
 class Meter:
-    """Satisfies the `Observe` seam; any thread may call it."""
+    """Satisfies the `Observe` seam, and `all` that of many; any thread may call.
 
-    def __init__(self) -> None:
-        meter = metrics.get_meter("sluice")
-        self._instruments = {name: _instrument(meter, f"sluice.{name}", m) for name, m in MEANINGS.items()}
+    What is `asked` is read when somebody collects.
+    """
+
+    def __init__(self, asked: Mapping[MetricName, Ask] | None = None) -> None:
+        self._asked = asked or {}
         self._live: dict[str, float] = {}
+        self._gauges: dict[MetricName, _Series] = {}
         self._lock = threading.Lock()
+        self._tallies = {name: Tally(MEANINGS[name].buckets) for name in DISTRIBUTIONS}
+        self._counters: dict[MetricName, Counter] = {}
+        self._histograms: dict[MetricName, Histogram] = {}
+        meter = metrics.get_meter("sluice")
+        for name, meaning in MEANINGS.items():
+            if name not in self._tallies:
+                self._create(meter, name, meaning)
 
     def __call__(self, name: MetricName, value: float, labels: Mapping[str, str]) -> None:
         """Record `value`: added to a counter or a histogram, set on a gauge."""
-        instrument = self._instruments[name]
-        key = ".".join((name, *labels.values()))
         with self._lock:
-            if isinstance(instrument, Counter):
-                self._live[key] = self._live.get(key, 0.0) + value
-                instrument.add(value, labels)
-            elif isinstance(instrument, Histogram):
-                self._live[key + ".count"] = self._live.get(key + ".count", 0.0) + 1
-                self._live[key + ".sum"] = self._live.get(key + ".sum", 0.0) + value
-                instrument.record(value, labels)
+            if counter := self._counters.get(name):
+                self._add(_key(name, labels), value)
+                counter.add(value, labels)
+            elif histogram := self._histograms.get(name):
+                key = _key(name, labels)
+                self._add(key + ".count", 1)
+                self._add(key + ".sum", value)
+                histogram.record(value, labels)
             else:
-                self._live[key] = value
-                instrument.set(value, labels)
+                self._set(self._gauges.setdefault(name, {}), value, labels)
+
+    def all(self, name: Distribution, values: Sequence[float]) -> None:
+        """Record one number of each of many images."""
+        if values:
+            with self._lock:
+                self._tallies[name].add(values)
+
+    def begin(self) -> None:
+        """Let every counter whose labels are known stand at 0: of one that appears at 1, the first event is unseen."""
+        for name, counter in self._counters.items():
+            labels = MEANINGS[name].labels
+            for values in product(*labels.values()):
+                counter.add(0, dict(zip(labels, values, strict=True)))
+
+    def whole(self, collected: MetricsData) -> MetricsData:
+        """Return what the SDK collected together with what is counted apart from it."""
+        with self._lock:
+            found = [
+                tally.metric(name, MEANINGS[name].unit, MEANINGS[name].text)
+                for name, tally in self._tallies.items()
+                if tally.count
+            ]
+        return joined(collected, found)
 
     def write(self, file: Path) -> None:
         """Write the live figures to `file` as JSON, in one step, so that a reader never sees half of them."""
         with self._lock:
-            text = json.dumps(self._live, sort_keys=True)
+            live = self._live | dict(self._told())
+        text = json.dumps({_short(key): value for key, value in sorted(live.items())})
         part = file.with_suffix(".part")
         part.write_text(text)
         part.replace(file)
 
+    def _create(self, meter: metrics.Meter, name: MetricName, meaning: Meaning) -> None:
+        unit, text = meaning.unit, meaning.text
+        if meaning.kind == "gauge":
+            meter.create_observable_gauge(name, [self._observations(name)], unit, text)
+        elif name in self._asked:
+            meter.create_observable_counter(name, [self._observations(name)], unit, text)
+        elif meaning.kind == "counter":
+            self._counters[name] = meter.create_counter(name, unit, text)
+        else:
+            self._histograms[name] = meter.create_histogram(
+                name, unit, text, explicit_bucket_boundaries_advisory=meaning.buckets
+            )
 
-def _instrument(meter: metrics.Meter, name: str, meaning: Meaning) -> Counter | Histogram | _Gauge:
-    if meaning.kind == "counter":
-        return meter.create_counter(name, unit=meaning.unit, description=meaning.text)
-    if meaning.kind == "histogram":
-        return meter.create_histogram(name, unit=meaning.unit, description=meaning.text)
-    return meter.create_gauge(name, unit=meaning.unit, description=meaning.text)
+    def _observations(self, name: MetricName) -> Callable[[CallbackOptions], list[Observation]]:
+        def kept() -> list[Reading]:
+            with self._lock:
+                return [(value, dict(labels)) for labels, value in self._gauges.get(name, {}).items()]
+
+        ask = self._asked.get(name, kept)
+        return lambda _: [Observation(value, labels) for value, labels in ask()]
+
+    def _add(self, key: str, value: float) -> None:
+        self._live[key] = self._live.get(key, 0.0) + value
+
+    @staticmethod
+    def _set(series: _Series, value: float, labels: Mapping[str, str]) -> None:
+        key = tuple(labels.items())
+        if math.isnan(value):
+            series.pop(key, None)
+        else:
+            series[key] = value
+
+    def _told(self) -> Iterator[tuple[str, float]]:
+        """Yield the live figures that are not kept as such."""
+        for name, series in self._gauges.items():
+            for labels, value in series.items():
+                yield _key(name, dict(labels)), value
+        for name, tally in self._tallies.items():
+            if tally.count:
+                yield from ((f"{name}.count", tally.count), (f"{name}.sum", tally.sum))
+
+
+def _key(name: str, labels: Mapping[str, str]) -> str:
+    return ".".join((name, *labels.values()))
+
+
+def _short(key: str) -> str:
+    return key.removeprefix("sluice.")

@@ -10,7 +10,7 @@ import structlog
 
 from sluice.core.errors import TooManyDeadLetters
 from sluice.settings import Settings, Telemetry
-from sluice.telemetry import http
+from sluice.telemetry import exposition, http
 from sluice.telemetry.health import Health
 from sluice.telemetry.metrics import Meter
 
@@ -23,7 +23,7 @@ sent, the end, an abort) has one of its own, and a rebalance lands within the sa
 
 @dataclass(frozen=True, slots=True)
 class Watchers:
-    """Made once a process, after the exporters."""
+    """Made once a process."""
 
     meter: Meter
     health: Health
@@ -54,6 +54,7 @@ class Watchers:
             return
         probes = {"/livez": self.health.live, "/readyz": self.health.ready, "/startupz": self.health.started}
         pages = {path: http.probe(ask) for path, ask in probes.items()}
+        pages["/metrics"] = lambda: http.Reply(exposition.CONTENT_TYPE, exposition.text())
         with http.serving(telemetry.http_host, telemetry.http_port, pages) as port:
             log.info("serving", host=telemetry.http_host, port=port)
             try:

@@ -1,0 +1,128 @@
+"""Numbers for those who watch: one name and one meaning each, in the live figures, on `/metrics` and by OTLP."""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from opentelemetry import metrics
+from opentelemetry.metrics import _internal as api
+from opentelemetry.util._once import Once
+from prometheus_client.parser import text_string_to_metric_families
+
+from sluice.core.seams import Distribution, MetricName
+from sluice.telemetry import export, exposition
+from sluice.telemetry.meanings import MEANINGS
+from sluice.telemetry.metrics import Meter
+
+NAMES = frozenset(get_args(MetricName))
+
+
+def test_every_metric_has_a_meaning() -> None:
+    assert set(MEANINGS) == NAMES
+
+
+def test_counters_add_gauges_stay_histograms_keep_count_and_sum(tmp_path: Path) -> None:
+    meter = Meter()
+    meter("sluice.verdicts", 2, {"status": "ALLOW", "generator": "sdxl"})
+    meter("sluice.verdicts", 3, {"status": "ALLOW", "generator": "sdxl"})
+    meter("sluice.flights", 4, {})
+    meter("sluice.flights", 1, {})
+    meter("sluice.landing.duration", 0.5, {})
+    meter("sluice.landing.duration", 0.25, {})
+    meter.all("sluice.event.age", (1.0, 2.5))
+    meter.all("sluice.event.age", ())
+    meter("hw.gpu.power", 70.0, {"hw_id": "gone"})
+    meter("hw.gpu.power", math.nan, {"hw_id": "gone"})
+    meter("hw.gpu.power", math.nan, {"hw_id": "never was"})
+    assert live(meter, tmp_path) == {
+        "verdicts.ALLOW.sdxl": 5,
+        "flights": 1,
+        "landing.duration.count": 2,
+        "landing.duration.sum": 0.75,
+        "event.age.count": 2,
+        "event.age.sum": 3.5,
+    }
+
+
+def live(meter: Meter, folder: Path) -> dict[str, float]:
+    file = folder / "stats.json"
+    meter.write(file)
+    found: dict[str, float] = json.loads(file.read_text())
+    return found
+
+
+@pytest.fixture
+def scraped(monkeypatch: pytest.MonkeyPatch) -> Iterator[Meter]:
+    """Make the meter of a process that is scraped, with OpenTelemetry's provider set anew."""
+    monkeypatch.setattr(api, "_METER_PROVIDER", None)
+    monkeypatch.setattr(api, "_METER_PROVIDER_SET_ONCE", Once())
+    monkeypatch.setattr(api, "_PROXY_METER_PROVIDER", api._ProxyMeterProvider())
+    meter = Meter({"process.cpu.time": lambda: [(12.5, {})]})
+    export.configure("1", "worker-0", meter, otlp=False, scraped=True)
+    yield meter
+    provider = metrics.get_meter_provider()
+    assert isinstance(provider, export.MeterProvider)
+    provider.shutdown()
+
+
+def samples() -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    families = text_string_to_metric_families(exposition.text().decode())
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_a_scrape_tells_what_was_observed_by_prometheus_names(scraped: Meter) -> None:
+    scraped("sluice.verdicts", 2, {"status": "ALLOW", "generator": "sdxl"})
+    scraped("kafka.consumer_group.lag", 7, {"topic": "t", "partition": "3", "group": "g"})
+    scraped("sluice.landing.duration", 0.3, {})
+    scraped("hw.gpu.memory.usage", 5.0, {"hw_id": "0"})
+    found = samples()
+    assert found["sluice_verdicts_total", (("generator", "sdxl"), ("status", "ALLOW"))] == 2
+    assert found["kafka_consumer_group_lag", (("group", "g"), ("partition", "3"), ("topic", "t"))] == 7
+    assert found["sluice_landing_duration_seconds_bucket", (("le", "0.25"),)] == 0
+    assert found["sluice_landing_duration_seconds_bucket", (("le", "0.5"),)] == 1
+    assert found["hw_gpu_memory_usage_bytes", (("hw_id", "0"),)] == 5
+    assert found["process_cpu_time_seconds_total", ()] == 12.5
+    labels = next(dict(labels) for name, labels in found if name == "target_info")
+    assert (labels["service_name"], labels["service_instance_id"]) == ("sluice", "worker-0")
+
+
+def test_what_every_image_has_is_told_in_buckets_that_hold_their_upper_bound(scraped: Meter) -> None:
+    scraped.all("sluice.event.age", (0.1, 0.100001, 9.9, 10.0, 10.1, 5000.0))
+    scraped.all("sluice.margin", (-0.3, 0.0, 0.004))
+    found = samples()
+    ages = {key: found["sluice_event_age_seconds_bucket", (("le", key),)] for key in ("0.1", "0.25", "10.0", "+Inf")}
+    assert ages == {"0.1": 1, "0.25": 2, "10.0": 4, "+Inf": 6}
+    assert found["sluice_event_age_seconds_count", ()] == 6
+    assert found["sluice_event_age_seconds_sum", ()] == pytest.approx(5030.200001)
+    assert (found["sluice_margin_bucket", (("le", "0.0"),)], found["sluice_margin_bucket", (("le", "0.005"),)]) == (
+        2,
+        3,
+    )
+
+
+def test_a_gauge_that_was_ended_is_told_no_more(scraped: Meter) -> None:
+    for partition in ("0", "1"):
+        scraped("sluice.lag.age", 1.0, {"topic": "t", "partition": partition})
+    scraped("sluice.lag.age", math.nan, {"topic": "t", "partition": "0"})
+    assert [labels for name, labels in samples() if name == "sluice_lag_age_seconds"] == [
+        (("partition", "1"), ("topic", "t"))
+    ]
+
+
+def test_counters_whose_labels_are_known_stand_at_0_before_anything_happens(scraped: Meter) -> None:
+    found = samples()
+    assert found["sluice_transactions_aborted_total", ()] == 0
+    assert found["sluice_rebalances_total", (("kind", "lost"),)] == 0
+    assert not [name for name, _ in found if name.startswith("sluice_verdicts")]
+    del scraped
+
+
+def test_what_every_image_has_is_counted_in_bulk() -> None:
+    assert set(get_args(Distribution)) <= {n for n, m in MEANINGS.items() if m.kind == "histogram"}
