@@ -116,8 +116,8 @@ class Watched:
             count, total = (last[f"{name}.{of}"] - first[f"{name}.{of}"] for of in ("count", "sum"))
             return total / count
 
-        stages = {f"s a batch: {stage}": mean(f"stage.seconds.{stage}") for stage in STAGES}
-        return {**stages, "s a landing": mean("landing.seconds")}
+        stages = {f"s a batch: {stage}": mean(f"stage.duration.{stage}") for stage in STAGES}
+        return {**stages, "s a landing": mean("landing.duration")}
 
     def _settled(self) -> Mapping[str, float]:
         return settled(self.fed.ground.folder / "worker.stats", self.fed.landed)

@@ -334,7 +334,7 @@ def test_a_tile_that_is_not_finite_is_computed_again_in_float32(
     assert found.guard_band_recheck
     assert found.reference_has_nsfw == expected.reference_has_nsfw
     assert [concept.fired for concept in found.concepts] == [concept.fired for concept in expected.concepts]
-    assert counts["lane.non_finite"] == 1
+    assert counts["sluice.lane.non_finite"] == 1
 
 
 def test_a_picture_that_is_not_finite_in_float32_either_gets_no_scores(
