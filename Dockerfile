@@ -1,0 +1,52 @@
+# The consumer, its commands and the simulator in one image. No weights are inside but the starter bundle, which is for
+# the demo only: `sluice models fetch` brings the real ones to /models, or mount them there.
+#
+#   docker build -t sluice .                    with CUDA, which comes with torch; the driver is the host's
+#   docker build -t sluice --target cpu --build-arg TORCH_INDEX=<PyTorch's CPU wheel index> .
+#                                               without; PyTorch's install page names the index
+
+# The Python that the tests run with. To pin it by digest: --build-arg PYTHON=3.11.14-slim-bookworm@sha256:...
+ARG PYTHON=3.11.14-slim-bookworm
+
+FROM python:${PYTHON} AS wheels
+COPY . /src
+# The variable, unlike the option, holds for the build's own tools too.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    PIP_CONSTRAINT=/src/constraints.txt pip wheel --no-deps --wheel-dir /wheels /src/schemas /src
+
+FROM python:${PYTHON} AS cpu
+# As process 1 Python would ignore a SIGTERM that comes before it listens, and never bury what a dead decoder leaves.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends tini=0.19.0-1* \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --uid 65532 --user-group --home-dir /var/lib/sluice --shell /usr/sbin/nologin sluice \
+    && install --directory --owner sluice --group sluice /models /var/lib/sluice
+COPY constraints.txt /opt/sluice/
+ARG TORCH_INDEX=
+# What is heavy and seldom changes is a layer of its own, below what changes with every commit.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip install --constraint /opt/sluice/constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
+      torch transformers
+RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
+    --mount=type=cache,target=/root/.cache/pip \
+    pip install --constraint /opt/sluice/constraints.txt \
+      /wheels/sluice_schemas-*.whl "$(echo /wheels/sluice-*.whl)[s3]"
+# The port is given here because the health check asks it; it answers on loopback alone unless told otherwise.
+ENV HF_HOME=/models \
+    SLUICE_TELEMETRY__HTTP_PORT=9464
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5m \
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:9464/livez', timeout=4)"]
+EXPOSE 9464
+WORKDIR /var/lib/sluice
+USER 65532:65532
+ENTRYPOINT ["tini", "--", "sluice"]
+CMD ["run"]
+
+FROM cpu AS cuda
+USER 0:0
+RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
+    --mount=type=cache,target=/root/.cache/pip \
+    pip install --constraint /opt/sluice/constraints.txt "$(echo /wheels/sluice-*.whl)[gpu]"
+ENV NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+USER 65532:65532
