@@ -149,7 +149,8 @@ def consumer(settings: Settings, opening: Opening = PRODUCTION, watchers: Watche
         health.loaded(f"{settings.models.bundle}, attested", lambda: judge.lane.trouble)
         fetcher = stack.enter_context(Fetcher(settings.fetch, settings.media))
         threads = stack.enter_context(batch_threads(batching.max_flights, judge.lane))
-        road = Pipeline(_steps(codec, fetcher, judge), judge.clerk, CLOCKS, threads, meter)
+        traced = settings.telemetry.otlp and settings.telemetry.image_spans
+        road = Pipeline(_steps(codec, fetcher, judge), judge.clerk, CLOCKS, threads, meter, traced)
         source = _source(settings, inbound, opening)
         # The group is left last: whoever owns our partitions next starts after our last transaction.
         stack.callback(source.close)

@@ -22,6 +22,7 @@ from sluice.core.domain import Batch, Decision, FillReason, Job, Judged, Partiti
 from sluice.core.errors import BadSettings, Refused, Rejection
 from sluice.core.outcomes import Clerk
 from sluice.core.pipeline import Clocks, Pipeline, Steps
+from sluice.core.seams import Begun
 from sluice.media import guards
 from sluice.settings import Topics
 from sluice_schemas import (
@@ -246,7 +247,8 @@ def _fetch(image: Image) -> Future[bytes]:
     return _done(image.bytes or b"")
 
 
-def _score(jobs: Sequence[Job]) -> Future[list[Scores | Rejection]]:
+def _score(jobs: Sequence[Job], begun: Begun) -> Future[list[Scores | Rejection]]:
+    begun()
     return _done([Scores((), reference_has_nsfw=False, guard_band_recheck=False, clip=None) for _ in jobs])
 
 

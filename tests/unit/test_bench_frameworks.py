@@ -17,6 +17,7 @@ from sluice.core.domain import Batch, FillReason, Job, Message, Partition, Prove
 from sluice.core.errors import Rejection
 from sluice.core.outcomes import Clerk
 from sluice.core.pipeline import Clocks, Pipeline, Steps
+from sluice.core.seams import Begun
 from sluice.policies import chosen
 from sluice.settings import Kafka, Policy, Topics
 from sluice_schemas import Image, Mode, Quality, SingleObjectFraming, Status, Verdict, decode
@@ -101,7 +102,8 @@ def _inline(image: Image) -> Future[bytes]:
     return done
 
 
-def _score(jobs: Sequence[Job]) -> Future[list[Scores | Rejection]]:
+def _score(jobs: Sequence[Job], begun: Begun) -> Future[list[Scores | Rejection]]:
+    begun()
     done: Future[list[Scores | Rejection]] = Future()
     done.set_result([SCORES for _ in jobs])
     return done

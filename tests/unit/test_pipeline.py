@@ -27,6 +27,7 @@ from sluice.core.domain import (
 from sluice.core.errors import DependencyDown, Poisonous, Rejection, Undecodable, Unfetchable, Unreadable, Unscorable
 from sluice.core.outcomes import Clerk
 from sluice.core.pipeline import Clocks, Pipeline, Steps
+from sluice.core.seams import Begun
 from sluice_schemas import Generator, Image, ImageGenerated, Mode, ModelRef, PolicyRef, Status, Technical
 
 T = TypeVar("T")
@@ -67,12 +68,13 @@ def picture(data: bytes) -> Future[Picture]:
     return done(Picture(data.hex(), "image/png", 224, 224, 1, tiles, 1.0, technical))
 
 
-def score(jobs: Sequence[Job]) -> Future[list[Scores | Rejection]]:
+def score(jobs: Sequence[Job], begun: Begun) -> Future[list[Scores | Rejection]]:
     def one(job: Job) -> Scores | Rejection:
         if job.picture.sha256 == b"nan".hex():
             return Unscorable("non_finite")
         return Scores((), reference_has_nsfw=False, guard_band_recheck=False, clip=None)
 
+    begun()
     return done([one(job) for job in jobs])
 
 

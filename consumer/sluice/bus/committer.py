@@ -21,6 +21,7 @@ from sluice.core.deadline import Deadline
 from sluice.core.domain import GroupMetadata, Message, Offsets
 from sluice.core.errors import BrokerLost, Denied, Fatal, Fenced, TransactionAborted
 from sluice.core.seams import Observe
+from sluice.core.spans import landing_spans
 
 Connect = Callable[[OnError], Producer]
 
@@ -88,9 +89,10 @@ class KafkaCommitter:
         producer = self._producer or self._open(Deadline.after(self._timeout_s, self._clock))
         self.serve()
         self._undelivered.clear()
-        failure, ending = self._attempt(producer, messages, offsets, group)
-        if failure is not None:
-            self._abort(producer, failure, ending=ending)
+        with landing_spans(messages, offsets) as addressed:
+            failure, ending = self._attempt(producer, addressed, offsets, group)
+            if failure is not None:
+                self._abort(producer, failure, ending=ending)
         self._recycle_if_in_doubt()
 
     def serve(self) -> None:

@@ -6,6 +6,7 @@ rebalance is under way. All callbacks run inside `poll` and `close`, on the one 
 
 import logging
 from collections.abc import Callable, Collection, Iterable
+from time import time_ns
 from typing import Literal, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -16,6 +17,7 @@ from sluice.bus.owner import Owner
 from sluice.bus.reachable import Reachable
 from sluice.core.domain import GroupMetadata, Headers, Partition, Record
 from sluice.core.errors import Denied, Fatal
+from sluice.core.spans import polled
 
 OnPartitions = Callable[[frozenset[Partition]], None]
 Protocol = Literal["classic", "consumer"]
@@ -64,6 +66,7 @@ class KafkaSource:
         self._owner.check()
         self._reachable.check(self._consumer)
         self._taken.clear()
+        began_ns = time_ns()
         try:
             first = self._consumer.poll(timeout_s)
             # One call drains what is prefetched: releasing the interpreter lock once per record would cost far more.
@@ -78,6 +81,7 @@ class KafkaSource:
         records = [record_of(message) for message in messages if message is not None and not self._failed(message)]
         if records:
             self._reachable.seen()
+            polled(self._topic, len(records), began_ns)
         # A partition may be taken after some of its records were drained and before this call ended.
         return [record for record in records if record.partition not in self._taken]
 

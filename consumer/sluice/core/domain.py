@@ -150,12 +150,13 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One record to publish."""
+    """One record to publish. `traced`: its image has a trace, and its headers name the span to send it under."""
 
     topic: str
     key: bytes
     value: bytes
     headers: Headers = ()
+    traced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from sluice.core.domain import Batch, Decision, Job, Message, Outcome, Picture, 
 from sluice.core.errors import DependencyDown, Fatal, Rejection, Undecodable, Unscorable
 from sluice.core.outcomes import Clerk, Subject
 from sluice.core.seams import Lane, Observe
-from sluice.core.spans import process_span
+from sluice.core.spans import ImageSpan, image_spans, process_span
 from sluice_schemas import Image, ImageGenerated, Status, Timings
 
 _MAX_NAMES = 16_384  # characters; an image_id stands in a verdict thrice: as its field, its key and its ce_subject
@@ -40,9 +40,11 @@ class Clocks:
 
 @dataclass(slots=True)
 class _Passage:
-    """One record on its way; `failure` ends the way."""
+    """One record on its way; `failure` ends the way. `image` is its span, when its trace is recorded."""
 
     record: Record
+    steps: Steps
+    image: ImageSpan | None = None
     event: ImageGenerated | None = None
     fetched: Future[bytes] | None = None
     decoded: Future[Picture] | None = None
@@ -53,15 +55,33 @@ class _Passage:
 
 
 @dataclass(slots=True)
+class _Turn:
+    """When the lane began with a batch: on the clock and on the calendar. The lane's thread says so and goes on."""
+
+    clocks: Clocks
+    at_s: float | None = None
+    at: datetime | None = None
+
+    def begin(self) -> None:
+        self.at_s, self.at = self.clocks.monotonic(), self.clocks.now()
+
+
+@dataclass(slots=True)
 class _Stopwatch:
-    """Milliseconds per stage of one batch."""
+    """Milliseconds per stage of one batch; each begins where the one before ended."""
 
     clock: Callable[[], float]
     observe: Observe
     laps: dict[str, float] = field(default_factory=dict)
+    began_s: float = field(init=False)
+    lapped_s: float = field(init=False)
 
-    def lap(self, stage: str, started_s: float) -> None:
-        seconds = self.clock() - started_s
+    def __post_init__(self) -> None:
+        self.began_s = self.lapped_s = self.clock()
+
+    def lap(self, stage: str, at_s: float | None = None) -> None:
+        now = self.clock() if at_s is None else at_s
+        seconds, self.lapped_s = now - self.lapped_s, now
         self.laps[stage] = seconds * 1000
         self.observe("sluice.stage.duration", seconds, {"stage": stage})
 
@@ -75,6 +95,8 @@ class Pipeline:
     clocks: Clocks
     threads: Executor
     observe: Observe
+    traced: bool = False
+    """Whether images whose trace is sampled get spans of their own."""
 
     def launch(self, batch: Batch) -> Future[list[Outcome]]:
         """Start the road of `batch` on a thread of its own."""
@@ -82,43 +104,52 @@ class Pipeline:
 
     def outcomes(self, batch: Batch) -> list[Outcome]:
         """Return exactly one outcome per record, in the batch's order."""
-        with process_span(batch):
-            passages = [_Passage(record, failure=batch.rejection) for record in batch.records]
-            watch = _Stopwatch(self.clocks.monotonic, self.observe)
+        watch = _Stopwatch(self.clocks.monotonic, self.observe)
+        with process_span(batch) as span, image_spans(batch, span, wanted=self.traced) as images:
+            on_the_way = zip(batch.records, images, strict=True)
+            passages = [self._passage(record, image, batch.rejection) for record, image in on_the_way]
             self._gather(passages, watch)
             self._score(passages, watch)
             timings = self._timings(batch, watch)
-            return [self._finish(passage, timings(passage.record)) for passage in passages]
+            outcomes = [self._finish(passage, timings(passage.record)) for passage in passages]
+            watch.lap("policy")
+        self.observe("messaging.process.duration", watch.lapped_s - watch.began_s, {})
+        return outcomes
+
+    def _passage(self, record: Record, image: ImageSpan | None, failure: Rejection | None) -> _Passage:
+        steps = self.steps
+        if image:
+            fetch, picture = image.over("fetch", steps.fetch), image.over("decode", steps.picture)
+            steps = replace(steps, fetch=fetch, picture=picture)
+        return _Passage(record, steps, image, failure=failure)
 
     def _gather(self, passages: Sequence[_Passage], watch: _Stopwatch) -> None:
-        started = watch.clock()
         for passage in passages:
-            _step(passage, self._admit)
+            _step(passage, _admit)
         for passage in passages:
-            _step(passage, self._decode)
-        watch.lap("fetch", started)
-        started = watch.clock()
+            _step(passage, _decode)
+        watch.lap("fetch")
         for passage in passages:
             _step(passage, _collect)
-        watch.lap("decode", started)
-
-    def _admit(self, passage: _Passage) -> None:
-        event = self.steps.decode(passage.record)
-        _refuse_long_names(event)
-        passage.event = event
-        passage.fetched = self.steps.fetch(event.image)
-
-    def _decode(self, passage: _Passage) -> None:
-        if passage.fetched:
-            passage.decoded = self.steps.picture(passage.fetched.result())
+        watch.lap("decode")
 
     def _score(self, passages: Sequence[_Passage], watch: _Stopwatch) -> None:
         ready = [(passage, passage.job) for passage in passages if passage.job]
         if not ready:
             return
-        started = watch.clock()
-        results = self.steps.score([job for _, job in ready]).result()
-        watch.lap("model", started)
+        images, turn = [passage.image for passage, _ in ready if passage.image], _Turn(self.clocks)
+        for image in images:
+            image.enter("wait")
+        scoring = self.steps.score([job for _, job in ready], turn.begin)
+        try:
+            results = scoring.result()
+        finally:
+            for image in images:
+                image.enter("model", turn.at)
+        for image in images:
+            image.leave()
+        watch.lap("wait", turn.at_s)
+        watch.lap("model")
         for (passage, _), result in zip(ready, results, strict=True):
             if isinstance(result, Rejection):
                 passage.failure = result
@@ -126,8 +157,11 @@ class Pipeline:
                 passage.scores = result
 
     def _finish(self, passage: _Passage, timings: Timings) -> Outcome:
+        if passage.image:
+            passage.image.enter("policy")
         _step(passage, lambda p: self._judge(p, timings))
-        return passage.outcome or self._reject(passage, timings)
+        outcome = passage.outcome or self._reject(passage, timings)
+        return passage.image.conclude(outcome, passage.failure) if passage.image else outcome
 
     def _judge(self, passage: _Passage, timings: Timings) -> None:
         event, job, scores = passage.event, passage.job, passage.scores
@@ -150,8 +184,7 @@ class Pipeline:
         """Return what tells a record's timings; they differ in how long it was queued."""
         total = (watch.clock() - batch.cut_at_s) * 1000
         cut_at_ms = self.clocks.now().timestamp() * 1000 - total
-        wait = max(0.0, total - sum(watch.laps.values()))
-        fetch, decode, model = (watch.laps.get(stage) for stage in ("fetch", "decode", "model"))
+        fetch, decode, wait, model = (watch.laps.get(stage) for stage in ("fetch", "decode", "wait", "model"))
 
         def of(record: Record) -> Timings:
             queued = max(0.0, cut_at_ms - record.timestamp_ms) if record.timestamp_ms >= 0 else None
@@ -166,6 +199,18 @@ def _refuse_long_names(event: ImageGenerated) -> None:
     size = sum(len(str(part)) for part in repeated)
     if size > _MAX_NAMES:
         raise Undecodable("names_too_long", f"{size} characters of ids and generator, the limit is {_MAX_NAMES}")
+
+
+def _admit(passage: _Passage) -> None:
+    event = passage.steps.decode(passage.record)
+    _refuse_long_names(event)
+    passage.event = event
+    passage.fetched = passage.steps.fetch(event.image)
+
+
+def _decode(passage: _Passage) -> None:
+    if passage.fetched:
+        passage.decoded = passage.steps.picture(passage.fetched.result())
 
 
 def _collect(passage: _Passage) -> None:

@@ -64,7 +64,7 @@ Road = Callable[[Batch], Future[list[Outcome]]]
 Begun = Callable[[], None]
 """Called once, by whichever thread, when the turn of what was asked for has come."""
 
-Lane = Callable[[Sequence[Job]], Future[list[Scores | Rejection]]]
+Lane = Callable[[Sequence[Job], Begun], Future[list[Scores | Rejection]]]
 """Pictures go in; for each, scores or the reason there are none."""
 
 Journal = Callable[[Notes], None]
