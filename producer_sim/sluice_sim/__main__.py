@@ -8,13 +8,14 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from threading import Event, Thread
 from time import monotonic
 
 from sluice_sim import arguments as given
 from sluice_sim.broker import BrokerUnusable
+from sluice_sim.export import exporting
 from sluice_sim.observer import Observer
 from sluice_sim.report import Report
 from sluice_sim.sender import Delivery, send
@@ -84,7 +85,8 @@ def _run(arguments: Namespace) -> int:
 def _publish(arguments: Namespace, store: Store | None, *, stop: Callable[[], bool]) -> int:
     stream = Stream(given.options(arguments), now=lambda: datetime.now(UTC), shelf=store)
     delivery = Delivery(given.broker(arguments), given.topics(arguments).images, arguments.rate)
-    with arguments.truth.open("w", encoding="utf-8") as file:
+    traces = exporting() if arguments.otlp else nullcontext()
+    with traces, arguments.truth.open("w", encoding="utf-8") as file:
         writer = TruthWriter(file)
         sent = send(stream, delivery, on_sent=writer, stop=stop)
         writer.end()

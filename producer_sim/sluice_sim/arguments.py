@@ -95,6 +95,7 @@ def _input(parser: ArgumentParser) -> None:
     )
     group.add_argument("--store", type=Path, metavar="FOLDER", help="folder for pictures that are referred to (none)")
     _add(group, "--store-port", "port that serves the folder on loopback; 0: a free one", 0)
+    group.add_argument("--otlp", action="store_true", help="start a trace per event, exported as OTEL_* variables say")
     shares = parser.add_argument_group("shares, 0 to 1")
     for item in fields(Shares):
         flag = "--" + item.name.replace("_", "-")

@@ -6,9 +6,11 @@ from time import monotonic
 from typing import Final, Protocol
 
 from confluent_kafka import KafkaError, Message, Producer
+from opentelemetry.trace import Span
 
 from sluice_sim.broker import Broker, BrokerUnusable, Topics, opened, partitions
 from sluice_sim.stream import Emission
+from sluice_sim.traces import ended, naming, started
 from sluice_sim.truth import Place, Sent, Truth
 
 OnSent = Callable[[Sent], None]
@@ -103,14 +105,16 @@ class _Outbox:
 
     def put(self, emission: Emission) -> None:
         """Queue one record; wait while the queue is full."""
+        span = started(self._topic)
+        headers = naming(span, emission.headers)
         while True:
             try:
                 self._producer.produce(
                     self._topic,
                     key=emission.key,
                     value=emission.value,
-                    headers=[(name, value) for name, value in emission.headers if value is not None],
-                    on_delivery=self._acknowledged(emission.truth),
+                    headers=[(name, value) for name, value in headers if value is not None],
+                    on_delivery=self._acknowledged(emission.truth, span),
                 )
             except BufferError:
                 self.serve(_SERVE_S)
@@ -131,8 +135,9 @@ class _Outbox:
         self.serve(0)
         return self._sent
 
-    def _acknowledged(self, truth: Truth) -> Callable[[KafkaError | None, Message], None]:
+    def _acknowledged(self, truth: Truth, span: Span) -> Callable[[KafkaError | None, Message], None]:
         def report(error: KafkaError | None, message: Message) -> None:
+            ended(span, error.name() if error else None)
             partition, offset = message.partition(), message.offset()
             if error or partition is None or offset is None:
                 self._refused = self._refused or error
