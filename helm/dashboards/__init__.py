@@ -1,0 +1,1 @@
+"""Grafana's dashboards as code: `python -m helm.dashboards` writes `helm/sluice/dashboards`."""
