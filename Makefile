@@ -32,9 +32,10 @@ chaos: $(VENV)/.dev ## Kill workers 26 times over 20,000 events on three brokers
 check: $(VENV)/.dev ## Lint, types, layers, schema compatibility, docs in step
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy consumer schemas/sluice_schemas producer_sim tests
+	$(BIN)/mypy consumer schemas/sluice_schemas producer_sim helm tests
 	$(BIN)/lint-imports
 	$(BIN)/sluice config docs --check docs/settings.md
+	$(BIN)/python -m helm.dashboards --check
 	$(BIN)/sluice topics asyncapi --check docs/asyncapi.yaml
 	$(BIN)/python -m pytest --quiet tests/architecture tests/contract/test_schema_compatibility.py
 
