@@ -191,8 +191,8 @@ def run(settings: Settings, stopping: Callable[[], bool], opening: Opening = PRO
     telemetry, worker = settings.telemetry, transactional_id(settings.kafka)
     logs.configure(telemetry.log_level, telemetry.log_format)
     watchers, scraped = Watchers.of(settings), telemetry.http_port is not None
-    export.configure(version("sluice"), worker, watchers.meter, otlp=telemetry.otlp, scraped=scraped)
-    with watchers.served(telemetry, stopping), consumer(settings, opening, watchers) as loop:
+    told = export.exporting(version("sluice"), worker, watchers.meter, otlp=telemetry.otlp, scraped=scraped)
+    with told, watchers.served(telemetry, stopping), consumer(settings, opening, watchers) as loop:
         gc.collect()
         gc.freeze()  # what is built by now stays; looking at all of it again and again took a fifth of the processor
         log.info("ready", bundle=settings.models.bundle, worker=worker)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from opentelemetry import metrics
 from opentelemetry.metrics import _internal as api
 from opentelemetry.util._once import Once
 from prometheus_client.parser import text_string_to_metric_families
@@ -61,11 +60,8 @@ def scraped(monkeypatch: pytest.MonkeyPatch) -> Iterator[Meter]:
     monkeypatch.setattr(api, "_METER_PROVIDER_SET_ONCE", Once())
     monkeypatch.setattr(api, "_PROXY_METER_PROVIDER", api._ProxyMeterProvider())
     meter = Meter({"process.cpu.time": lambda: [(12.5, {})]})
-    export.configure("1", "worker-0", meter, otlp=False, scraped=True)
-    yield meter
-    provider = metrics.get_meter_provider()
-    assert isinstance(provider, export.MeterProvider)
-    provider.shutdown()
+    with export.exporting("1", "worker-0", meter, otlp=False, scraped=True):
+        yield meter
 
 
 def samples() -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:

@@ -1,5 +1,9 @@
 """OpenTelemetry set-up: OTLP over HTTP, batch exporters only, so that a dead collector never slows the consumer."""
 
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from threading import Thread
 from typing import Any
 
 from opentelemetry import metrics, trace
@@ -12,31 +16,59 @@ from opentelemetry.sdk.metrics.export import (
     MetricsData,
     PeriodicExportingMetricReader,
 )
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+from sluice.core.deadline import Deadline
 from sluice.telemetry.exposition import Reader
 from sluice.telemetry.metrics import Meter
 
+LEAVE_WITHIN_S = 5.0
+"""How long leaving may wait for what is left to be sent; two exporters that try again would take fourteen seconds."""
 
-def configure(version: str, worker: str, meter: Meter, *, otlp: bool, scraped: bool) -> None:
+
+@contextmanager
+def exporting(version: str, worker: str, meter: Meter, *, otlp: bool, scraped: bool) -> Iterator[None]:
     """Export spans and metrics as the standard `OTEL_*` variables say; those win over what is given here.
 
-    `otlp` sends them, `scraped` lets `exposition.text` tell the metrics; with neither nothing is collected.
+    `otlp` sends them, `scraped` lets `exposition.text` tell the metrics; with neither nothing is collected. Leaving the
+    block sends what is left, for `LEAVE_WITHIN_S` at most.
     """
-    resource = Resource.create({"service.name": "sluice", "service.version": version, "service.instance.id": worker})
+    resource = _resource(version, worker)
     readers: list[MetricReader] = []
+    ends: list[Callable[[], None]] = []
     if otlp:
-        tracers = TracerProvider(resource=resource)
+        tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
         tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         trace.set_tracer_provider(tracers)
         readers.append(PeriodicExportingMetricReader(_Exporter(meter)))
+        ends.append(tracers.shutdown)
     if scraped:
         readers.append(Reader(meter))
     if readers:
-        metrics.set_meter_provider(MeterProvider(resource=resource, metric_readers=readers))
+        meters = MeterProvider(resource=resource, metric_readers=readers, shutdown_on_exit=False)
+        metrics.set_meter_provider(meters)
         meter.begin()
+        ends.append(meters.shutdown)
+    try:
+        yield
+    finally:
+        _end(ends, Deadline.after(LEAVE_WITHIN_S, time.monotonic))
+
+
+def _resource(version: str, worker: str) -> Resource:
+    ours = Resource.create({"service.name": "sluice", "service.version": version, "service.instance.id": worker})
+    return ours.merge(OTELResourceDetector().detect())  # alone, what is given to `create` wins over the variables
+
+
+def _end(ends: Iterable[Callable[[], None]], deadline: Deadline) -> None:
+    """End all at once, and wait for none beyond the deadline: a dead collector keeps no process from leaving."""
+    ending = [Thread(target=end, name="telemetry-ends", daemon=True) for end in ends]
+    for thread in ending:
+        thread.start()
+    for thread in ending:
+        thread.join(deadline.remaining_s)
 
 
 class _Exporter(OTLPMetricExporter):
