@@ -43,6 +43,7 @@ from sluice.core.seams import Observe
 from sluice.media.fetch import Fetcher
 from sluice.media.pixels import preprocess_digest
 from sluice.media.pool import DecoderPool
+from sluice.models import canaries
 from sluice.models.lane import Lane
 from sluice.models.load import Turning, load, thumbnail_px
 from sluice.policies import chosen
@@ -134,7 +135,7 @@ def judging(
 def consumer(settings: Settings, opening: Opening = PRODUCTION, watchers: Watchers | None = None) -> Iterator[Loop]:
     """Build a consumer that is ready to run; leaving the block releases everything, the producer first.
 
-    Raises Fatal errors: BadSettings, WeightsNotAttested, BrokerLost, Denied.
+    Raises Fatal errors: BadSettings, WeightsNotAttested, WrongCanary, BrokerLost, Denied.
     """
     watchers = watchers or Watchers.of(settings)
     batching, meter, health = settings.batching, watchers.meter, watchers.health
@@ -147,6 +148,7 @@ def consumer(settings: Settings, opening: Opening = PRODUCTION, watchers: Watche
         worker = transactional_id(settings.kafka)
         judge = stack.enter_context(judging(settings, worker=worker, observe=meter, opening=opening))
         health.loaded(f"{settings.models.bundle}, attested", lambda: judge.lane.trouble)
+        ask = _asked(settings, judge, watchers)
         fetcher = stack.enter_context(Fetcher(settings.fetch, settings.media))
         threads = stack.enter_context(batch_threads(batching.max_flights, judge.lane))
         traced = settings.telemetry.otlp and settings.telemetry.image_spans
@@ -168,7 +170,7 @@ def consumer(settings: Settings, opening: Opening = PRODUCTION, watchers: Watche
             clock=time.monotonic,
             sleep=time.sleep,
             observe=meter,
-            each_turn=_each_turn(settings, watchers, judge.lane, committer),
+            each_turn=_each_turn(settings, watchers, judge.lane.check, committer.serve, ask),
             watch=watch,
         )
 
@@ -197,6 +199,17 @@ def run(settings: Settings, stopping: Callable[[], bool], opening: Opening = PRO
         gc.freeze()  # what is built by now stays; looking at all of it again and again took a fifth of the processor
         log.info("ready", bundle=settings.models.bundle, worker=worker)
         log.info("drained", left=loop.run(watchers.heeding(stopping)))
+
+
+def _asked(settings: Settings, judge: Judging, watchers: Watchers) -> Callable[[], None]:
+    """Let the canaries be answered before anybody joins the group, and return what asks them further, turn by turn."""
+    if not settings.canary.enabled:
+        return lambda: None
+    watchers.health.answered("not answered yet", right=False)
+    asked = canaries.of(settings.canary, judge.decoders.submit, judge.lane, judge.policy, watchers.meter)
+    canaries.settle(asked, judge.lane, time.sleep)
+    watchers.health.answered(f"{len(asked.known)} right", right=True)
+    return asked.turn
 
 
 def _codec(settings: Settings) -> Codec:
@@ -237,13 +250,13 @@ def _committer(settings: Settings, connect: Connect, observe: Observe) -> KafkaC
     return KafkaCommitter(connect, timeout_s=timeout_s, clock=time.monotonic, observe=observe)
 
 
-def _each_turn(settings: Settings, watchers: Watchers, lane: Lane, committer: KafkaCommitter) -> Callable[[], None]:
+def _each_turn(settings: Settings, watchers: Watchers, *duties: Callable[[], None]) -> Callable[[], None]:
     heartbeat, stats = settings.telemetry.heartbeat_file, settings.telemetry.stats_file
     pulse = Pulse(time.monotonic, heartbeat=heartbeat, stats=stats, meter=watchers.meter)
 
     def turn() -> None:
-        lane.check()
-        committer.serve()
+        for duty in duties:
+            duty()
         watchers.health.turned()
         pulse.beat()
 

@@ -124,6 +124,8 @@ class Stage:
             "TELEMETRY__READY_FILE": str(self.folder / f"{worker}.ready"),
             "TELEMETRY__STATS_FILE": str(self.folder / f"{worker}.stats"),
             "TELEMETRY__LOG_FORMAT": "json",
+            # A fork dies at points of the road, and a canary would meet them first.
+            "CANARY__ENABLED": str(self.lives == "sluice"),
         }
         named = {f"SLUICE_{name}": value for name, value in ours.items()}
         return {**without_settings(), **named, "OMP_NUM_THREADS": "1", **self.given}

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from sluice.cli import app
 from sluice.cli.frame import Invocation
 from sluice.core.errors import BadSettings, WeightsNotAttested
+from tests.support import images
 from tests.support.checkpoints import Shape, pin, write_bundle
 
 
@@ -87,3 +88,17 @@ def test_convert_says_of_any_other_file_that_it_is_no_checkpoint(content: bytes)
     failed = sluice("models", "convert", "other.bin")
     assert isinstance(failed.exception, WeightsNotAttested)
     assert not Path("model.safetensors").exists()
+
+
+def test_canaries_are_shown_written_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_MODELS__BUNDLE", str(write_bundle(Path("tiny"), shape=Shape(hidden=32, layers=2))))
+    picture = Path("own.png")
+    picture.write_bytes(images.encode(images.scene(64, 64)))
+    wrote = sluice("models", "canaries", str(picture), "--write", "canaries.json", "--json")
+    names = [row["canary"] for row in json.loads(wrote.stdout)]
+    assert names == ["shape", "glyph", "own"]
+    monkeypatch.setenv("SLUICE_CANARY__FILE", "canaries.json")
+    assert sluice("models", "canaries").stdout.count("own") == 1
+    monkeypatch.setenv("SLUICE_MODELS__BUNDLE", "starter")
+    assert isinstance(sluice("models", "canaries").exception, BadSettings)
+    assert sluice("models", "canaries", "--write", "canaries.json").exit_code == 0

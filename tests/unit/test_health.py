@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.core.errors import BadSettings, DeviceLost, TooManyDeadLetters
+from sluice.core.errors import BadSettings, DeviceLost, TooManyDeadLetters, WrongCanary
 from sluice.telemetry.health import Check, Health, Pulse
 from sluice.telemetry.http import Reply, probe, serving
 from sluice.telemetry.metrics import Meter
@@ -80,6 +80,7 @@ def test_ready_is_a_file_a_gauge_and_an_answer_from_the_first_turn_to_the_drain(
         health.unready("draining")
         assert health.ready()["judging"] == Check(ok=False, found="draining")
         assert not (tmp_path / "ready").exists()
+    assert observed == [("sluice.ready", 1), ("sluice.ready", 0)]
 
 
 def test_a_consumer_that_leaves_is_not_ready(health: Health, tmp_path: Path) -> None:
@@ -89,22 +90,26 @@ def test_a_consumer_that_leaves_is_not_ready(health: Health, tmp_path: Path) -> 
     assert not (tmp_path / "ready").exists()
 
 
-def test_a_blown_fuse_is_named(health: Health, observed: Seen) -> None:
-    with pytest.raises(TooManyDeadLetters), health.judging():
-        raise TooManyDeadLetters("51 dead letters in a row")
-    assert health.ready()["fuse"] == Check(ok=False, found="51 dead letters in a row")
-
-
-def test_another_error_leaves_the_fuse_whole(health: Health) -> None:
-    with pytest.raises(DeviceLost), health.judging():
+def test_why_the_consumer_stopped_is_named(health: Health, observed: Seen) -> None:
+    def lose() -> None:
         raise DeviceLost("gone")
-    assert holds(health.ready())["fuse"]
+
+    with pytest.raises(DeviceLost), health.judging():
+        lose()
+    assert observed[-1] == ("sluice.ready", 0)
+    health.stopped(DeviceLost("gone"))
     assert health.ready()["judging"] == Check(ok=False, found="stopped: DeviceLost")
+    assert holds(health.ready())["fuse"]
+    assert holds(health.ready())["canaries"]
+    health.stopped(TooManyDeadLetters("51 in a row"))
+    assert health.ready()["fuse"] == Check(ok=False, found="51 in a row")
+    health.stopped(WrongCanary("canary glyph"))
+    assert health.ready()["canaries"] == Check(ok=False, found="canary glyph")
 
 
-def test_canaries_that_were_answered_wrong_are_not_ready(health: Health) -> None:
-    health.answered("plain_square: cosine", right=False)
-    assert health.ready()["canaries"] == Check(ok=False, found="plain_square: cosine")
+def test_canaries_that_were_not_answered_yet_are_not_ready(health: Health) -> None:
+    health.answered("not answered yet", right=False)
+    assert health.ready()["canaries"] == Check(ok=False, found="not answered yet")
 
 
 def test_the_pulse_touches_its_files_now_and_then(tmp_path: Path, clock: Clock) -> None:

@@ -51,6 +51,28 @@ def failing(numbers: set[str], error: Exception, tries: dict[str, int]) -> Calla
     return score
 
 
+def test_what_is_ahead_waits_for_the_batch_under_way_and_for_no_other() -> None:
+    begun, let_go = Event(), Event()
+    scored: list[str | None] = []
+
+    def score(batch: Sequence[Job]) -> Answers:
+        begun.set()
+        assert let_go.wait(60)
+        scored.extend(each.prompt for each in batch)
+        return good(batch)
+
+    running = lane(score)
+    first, second, third = numbered(3)
+    under_way = running.submit([first])
+    assert begun.wait(60)
+    behind, ahead = running.submit([second]), running.submit([third], ahead=True)
+    let_go.set()
+    for future in (under_way, ahead, behind):
+        future.result(60)
+    assert scored == ["0", "2", "1"]
+    running.close()
+
+
 def test_answers_come_in_the_order_of_the_jobs() -> None:
     running = lane(lambda batch: [Unscorable(str(each.prompt)) for each in batch])
     answers = running.score(numbered(5))

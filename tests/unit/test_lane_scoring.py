@@ -46,6 +46,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory, pictures: list[Pixels]) -> 
     return path
 
 
+def test_what_must_be_exact_is_looked_at_again_wherever_its_scores_lie() -> None:
+    """Reads the starter bundle, whose thresholds are far from these pictures; bfloat16 shows in every score."""
+    counted: Counter[str] = Counter()
+    settings = Models(bundle="starter", device="cpu", precision=Precision.BFLOAT16, guard_band=0)
+    rough = load(settings, observe=lambda name, value, _: counted.update({name: int(value)}))
+    exact = load(settings.model_copy(update={"precision": Precision.FLOAT32}))
+    asked = [jobs.job(jobs.tiles(seed, 2)) for seed in range(3)]
+    found = rough.score([asked[0], replace(asked[1], exact=True), asked[2]])
+    right = exact.score([replace(each, exact=True) for each in asked])
+    assert counted["sluice.lane.rechecks"] == 2
+    assert [one == other for one, other in zip(found, right, strict=True)] == [False, True, False]
+    rough.close()
+    exact.close()
+
+
 def reference_answers(folder: Path, pictures: Sequence[Pixels]) -> list[bool]:
     """Ask diffusers' checker of the same weights about each picture alone, on pixels as the processor gives them."""
     from sluice.models.layout import read_config  # noqa: PLC0415 - only here

@@ -37,6 +37,7 @@ EXIT_CODES: Mapping[int, str] = {
     errors.TooManyDeadLetters.exit_code: "too many dead letters",
     errors.WeightsNotAttested.exit_code: "weights not attested",
     LATER: "not available now, try later",
+    errors.WrongCanary.exit_code: "a canary was answered wrong, or too late",
     errors.Denied.exit_code: "refused by the brokers: password, certificate, permission",
     errors.BadSettings.exit_code: "bad settings",
     INTERRUPTED: "interrupted",
@@ -50,6 +51,7 @@ NEXT: Mapping[type[SluiceError], str] = {
     errors.Denied: "sluice doctor",
     errors.DependencyDown: "sluice doctor",
     errors.DeviceLost: "sluice doctor",
+    errors.WrongCanary: "sluice doctor",
     errors.Fenced: "sluice config show (kafka.transactional_id must be unique per live process)",
     errors.TooManyDeadLetters: "sluice dlq list",
 }

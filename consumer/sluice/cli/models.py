@@ -1,13 +1,16 @@
 """`sluice models`: which weights there are, bringing them here, and whether they are what they claim to be."""
 
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from sluice.cli.frame import FOUND, AsJson, emit, say, settings_of, show
+from sluice.cli.frame import FOUND, AsJson, check_writable, emit, say, settings_of, show
 from sluice.core.errors import BadSettings, WeightsNotAttested
+from sluice.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Weights: list, fetch, convert, attest, verify.")
 
@@ -83,8 +86,57 @@ def verify(context: typer.Context, bundle: BundleName = "", as_json: AsJson = Fa
         raise typer.Exit(FOUND)
 
 
+@app.command()
+def canaries(
+    context: typer.Context,
+    pictures: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Pictures to take along, without a prompt.", exists=True, dir_okay=False),
+    ] = None,
+    write: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep pictures and answers in a file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the known pictures, in float32, and show or keep what the configured bundle and policy answer.
+
+    Look at the answers before you keep them: `sluice run` with canary.file stops wherever it gets others.
+    Exit code 76: they are not those of canary.file, or of the starter bundle.
+    """
+    check_writable("--write", write)
+    rows = list(_answers(settings_of(context), pictures or (), write))
+    if as_json:
+        emit(rows)
+    else:
+        show(("canary", "status", "nearest concept", "margin", "cosine"), [tuple(row.values()) for row in rows])
+
+
 def _chosen(context: typer.Context, name: str) -> str:
     return name or settings_of(context).models.bundle
+
+
+def _answers(settings: Settings, further: Sequence[Path], file: Path | None) -> Iterator[dict[str, Any]]:
+    """Ask all canaries, keep their answers where a file is named, and yield them in short."""
+    from sluice.app import judging
+    from sluice.core.canary import Canary
+    from sluice.models import canaries
+    from sluice.models.load import silent
+
+    given = settings.canary.model_copy(update={"file": None}) if file else settings.canary
+    with judging(settings, worker="sluice models canaries", observe=silent) as judge:
+        asked = canaries.of(given, judge.decoders.submit, judge.lane, judge.policy, silent)
+        asked.known += [Canary(path.stem, path.read_bytes(), None) for path in further]
+        canaries.settle(asked, judge.lane, time.sleep)
+        if file:
+            canaries.write(file, asked.known, judge.lane.provenance)
+        for name, answer in asked.answers:
+            nearest = max(answer.concepts, key=lambda concept: concept.margin)
+            status = judge.policy.decide(answer, None, coverage=1.0).status
+            yield {
+                "canary": name,
+                "status": status,
+                "concept": nearest.id,
+                "margin": round(nearest.margin, 4),
+                "cosine": answer.clip and round(answer.clip.cosine, 4),
+            }
 
 
 def _listed(name: str, configured: str) -> dict[str, Any]:

@@ -101,10 +101,11 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What the lane scores: one picture and, when there is one, its prompt."""
+    """What the lane scores: one picture and, when there is one, its prompt; `exact` in float32 wherever it lies."""
 
     picture: Picture
     prompt: str | None
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +187,14 @@ Outcome = Judged | Rejected
 class Flight:
     """A batch under way and the future of its outcomes, one per record and in its order.
 
-    `lost` grows when partitions are revoked; landing skips their records.
+    `lost` grows when partitions are revoked; landing skips their records. `held_by` names the dependency that stopped
+    it last.
     """
 
     batch: Batch
     outcomes: Future[list[Outcome]]
     lost: set[Partition] = field(default_factory=set)
+    held_by: str = ""
 
     @property
     def gone(self) -> bool:
@@ -223,6 +226,17 @@ class Notes:
 
     flying: tuple[Span, ...] = ()
     suspects: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How far a partition reaches: up to, not including, `end`; nothing before `settled` waits, None if that is unknown.
+
+    `settled` is what the group had committed before, or where reading found nothing further.
+    """
+
+    end: int
+    settled: int | None = None
 
 
 Offsets = Mapping[Partition, int]

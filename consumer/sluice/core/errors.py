@@ -16,6 +16,7 @@ SluiceError
       |-- Denied               the brokers do not let us in, or not do what we need
       |-- DeviceLost           the model lane died or hangs
       |-- TooManyDeadLetters   the fuse is blown
+      |-- WrongCanary          a known picture got another answer, or none in time
       |-- WeightsNotAttested   weights missing, altered, or of the wrong shape
       `-- BadSettings          a setting cannot be used
           `-- BadPolicy        a policy cannot be used
@@ -139,6 +140,12 @@ class WeightsNotAttested(Fatal):
     """Weights are missing, altered, or not of the layout they claim."""
 
     exit_code = 74
+
+
+class WrongCanary(Fatal):
+    """A known picture was not judged as it must be, or not in time: verdicts of this process cannot be trusted."""
+
+    exit_code = 76
 
 
 class BadSettings(Fatal):

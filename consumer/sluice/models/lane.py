@@ -22,6 +22,8 @@ _Turn = tuple[Sequence[Job], Begun, Future[Answers]]
 
 DIED = "the model lane died"
 CLOSED = "the model lane is closed"
+FLOAT32_SCATTER = 1e-4
+"""Between machines and releases of torch, scores in float32 differ by some 1e-6."""
 NO_ROOM = ("device memory", "one image does not fit")
 
 BUGS = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
@@ -53,11 +55,20 @@ class Pulse:
 class Lane:
     """Scores batches one after the other in a thread of its own; built running."""
 
-    def __init__(self, score: Score, models: Sequence[ModelRef], pulse: Pulse, *, timeout_s: float) -> None:
+    def __init__(
+        self,
+        score: Score,
+        models: Sequence[ModelRef],
+        pulse: Pulse,
+        *,
+        timeout_s: float,
+        tolerance: float = FLOAT32_SCATTER,
+    ) -> None:
         self._score = score
         self._models = tuple(models)
         self._pulse = pulse
         self._timeout_s = timeout_s
+        self._tolerance = tolerance
         self._turn = Condition()
         self._waiting: deque[_Turn] = deque()
         self._running: Future[Answers] | None = None
@@ -71,8 +82,13 @@ class Lane:
         """Every model that takes part, for the verdict."""
         return self._models
 
-    def submit(self, jobs: Sequence[Job], begun: Begun = lambda: None) -> Future[Answers]:
-        """Queue a batch; `begun` is called in the lane's thread when its turn comes.
+    @property
+    def tolerance(self) -> float:
+        """How far a score may lie from the exact one, by rounding alone."""
+        return self._tolerance
+
+    def submit(self, jobs: Sequence[Job], begun: Begun = lambda: None, *, ahead: bool = False) -> Future[Answers]:
+        """Queue a batch, `ahead` of all that wait or behind; `begun` is called in the lane's thread at its turn.
 
         Raises DeviceLost when the lane is closed or dead. The future may raise DependencyDown (no memory for now) or
         DeviceLost.
@@ -81,7 +97,7 @@ class Lane:
         with self._turn:
             if self._closed:
                 raise DeviceLost(CLOSED)
-            self._waiting.append((jobs, begun, future))
+            (self._waiting.appendleft if ahead else self._waiting.append)((jobs, begun, future))
             self._turn.notify()
         return future
 

@@ -14,7 +14,7 @@ from sluice.core.seams import MetricName, Observe
 from sluice.models import aesthetic, bundle, plugin
 from sluice.models.clip import PromptEncoder, Tokenizer
 from sluice.models.guard import BFLOAT16_WIDENS, FLOAT32_BAND, GuardBand
-from sluice.models.lane import Lane, Pulse
+from sluice.models.lane import FLOAT32_SCATTER, Lane, Pulse
 from sluice.models.layout import IMAGE_SIZE, part
 from sluice.models.safety import SafetyHead
 from sluice.models.scorer import Count, Extras, Scorer, Text
@@ -82,9 +82,15 @@ def load(
     except (torch.OutOfMemoryError, torch.AcceleratorError, DependencyDown) as error:
         raise DeviceLost(f"the models do not load on {placed.device} ({type(error).__name__})") from error
     pulse.rest()
-    band = GuardBand(_band(models, placed.dtype, moved), turning(exact.head.threshold_by_id))
-    scorer = Scorer(look, look_again, band, text, extras, count)
-    return Lane(scorer, references(placed, extras), pulse, timeout_s=models.lane_timeout_s)
+    width = _band(models, placed.dtype, moved)
+    scorer = Scorer(look, look_again, GuardBand(width, turning(exact.head.threshold_by_id)), text, extras, count)
+    return Lane(
+        scorer,
+        references(placed, extras),
+        pulse,
+        timeout_s=models.lane_timeout_s,
+        tolerance=max(width, WIDER * moved, FLOAT32_SCATTER),
+    )
 
 
 def thumbnail_px(models: Models) -> int | None:

@@ -77,16 +77,17 @@ class Scorer:
 
     def _see(self, jobs: Sequence[Job]) -> _Seen:
         tiles = np.concatenate([job.picture.tiles for job in jobs])
-        view, again = self._look_twice(tiles)
+        exact = np.repeat([job.exact for job in jobs], [len(job.picture.tiles) for job in jobs])
+        view, again = self._look_twice(tiles, exact)
         prompts = [None if job.prompt is None else self.text.tokenizer(job.prompt) for job in jobs]
         texts = guarded(self.text.encoder, [ids for prompt in prompts if prompt for ids in prompt.sequences])
         return _Seen(view, again, prompts, texts, self._opinions(jobs))
 
-    def _look_twice(self, tiles: Pixels) -> tuple[View, NDArray[np.bool_]]:
-        """Look, then again in float32 at the tiles in the guard band and those that gave no finite number."""
+    def _look_twice(self, tiles: Pixels, exact: NDArray[np.bool_]) -> tuple[View, NDArray[np.bool_]]:
+        """Look, then again in float32 at the tiles in the guard band, without a finite number, or asked for so."""
         view = self.look(tiles)
         broken = ~view.finite
-        again = broken | self.band.near(view.margins)
+        again = broken | exact | self.band.near(view.margins)
         rows = np.flatnonzero(again)
         if len(rows):
             view = view.replace(rows, self.look_again(tiles[rows]))

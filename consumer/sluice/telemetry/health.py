@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sluice.core.errors import Fatal, TooManyDeadLetters
+from sluice.core.errors import Fatal, TooManyDeadLetters, WrongCanary
 from sluice.core.seams import Observe
 from sluice.telemetry.metrics import Meter
 
@@ -62,15 +62,11 @@ class Health:
     def judging(self) -> Iterator[None]:
         """Be ready from entering to leaving this block, or until it drains."""
         self._judging = Check(ok=True, found="judging")
+        self._observe("sluice.ready", 1, {})
         if self._ready_file:
             self._ready_file.touch()
         try:
             yield
-        except Fatal as error:
-            if isinstance(error, TooManyDeadLetters):
-                self._fuse = Check(ok=False, found=str(error))
-            self.unready(f"stopped: {type(error).__name__}")
-            raise
         finally:
             if self._judging.ok:
                 self.unready("stopped")
@@ -78,8 +74,17 @@ class Health:
     def unready(self, why: str) -> None:
         """Say that nothing further is judged."""
         self._judging = Check(ok=False, found=why)
+        self._observe("sluice.ready", 0, {})
         if self._ready_file:
             self._ready_file.unlink(missing_ok=True)
+
+    def stopped(self, error: Fatal) -> None:
+        """Say for what the consumer stopped."""
+        if isinstance(error, TooManyDeadLetters):
+            self._fuse = Check(ok=False, found=str(error))
+        if isinstance(error, WrongCanary):
+            self._canaries = Check(ok=False, found=str(error))
+        self._judging = Check(ok=False, found=f"stopped: {type(error).__name__}")
 
     def live(self) -> Checks:
         """Whether a new process would help: the loop turns and the lane answers. Brokers and lag do not count."""

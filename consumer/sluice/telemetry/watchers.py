@@ -8,7 +8,7 @@ from typing import Self
 
 import structlog
 
-from sluice.core.errors import TooManyDeadLetters
+from sluice.core.errors import Fatal, TooManyDeadLetters, WrongCanary
 from sluice.settings import Settings, Telemetry
 from sluice.telemetry import exposition, http
 from sluice.telemetry.health import Health
@@ -59,8 +59,10 @@ class Watchers:
             log.info("serving", host=telemetry.http_host, port=port)
             try:
                 yield
-            except TooManyDeadLetters:
-                _linger(telemetry.linger_s, stopping)
+            except Fatal as error:
+                self.health.stopped(error)
+                if isinstance(error, TooManyDeadLetters | WrongCanary):
+                    _linger(telemetry.linger_s, stopping)
                 raise
 
 

@@ -1,0 +1,246 @@
+"""Canaries: asked in time, judged by the real road, and right, wrong or late; a file of them fits its models."""
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sluice import app
+from sluice.core.canary import AGAIN_S, Canaries, Canary, Pace, Road
+from sluice.core.domain import Decision, Job, Picture, Scores
+from sluice.core.errors import (
+    BadSettings,
+    DependencyDown,
+    DeviceLost,
+    Rejection,
+    Unreadable,
+    Unscorable,
+    WrongCanary,
+)
+from sluice.models import canaries
+from sluice.models.load import silent
+from sluice.settings import Canary as CanarySettings
+from sluice.settings import Models, Precision, Settings
+from sluice_schemas import Clip, Concept, ModelRef, Status
+from tests.support import jobs
+
+TOLERANCE = 0.01
+PICTURE = jobs.job(jobs.tiles(0)).picture
+
+
+def scores(margin: float = -0.5, clip: float | None = 0.7) -> Scores:
+    concepts = (Concept("sd.c01", margin + 0.2, 0.2, 0.0, margin, margin > 0),)
+    said = None if clip is None else Clip(clip, 7, prompt_truncated=False)
+    return Scores(concepts, reference_has_nsfw=margin > 0, guard_band_recheck=False, clip=said)
+
+
+@dataclass
+class Ends:
+    """Decoders and a lane whose answers are set by hand, a clock likewise, and what was asked and observed."""
+
+    answers: list[Scores | Rejection] = field(default_factory=lambda: [scores()])
+    now: float = 0.0
+    decoded: list[bytes] = field(default_factory=list)
+    jobs: list[Sequence[Job]] = field(default_factory=list)
+    observed: dict[str, float] = field(default_factory=dict)
+    unreadable: Exception | None = None
+    down: Exception | None = None
+    silent: bool = False
+    status: Status = Status.ALLOW
+
+    def picture(self, data: bytes) -> Future[Picture]:
+        self.decoded.append(data)
+        return done(self.unreadable or PICTURE)
+
+    def score(self, asked: Sequence[Job]) -> Future[list[Scores | Rejection]]:
+        self.jobs.append(asked)
+        return Future() if self.silent else done(self.down or list(self.answers))
+
+    def decide(self, found: Scores, _picture: Picture) -> Decision:
+        return Decision(self.status if found.guard_band_recheck else Status.ALLOW, ())
+
+    def observe(self, _name: str, value: float, labels: Mapping[str, str]) -> None:
+        self.observed[labels["result"]] = self.observed.get(labels["result"], 0) + value
+
+    def asking(self, answer: Scores | None) -> Canaries:
+        road = Road(self.picture, self.score, self.decide)
+        known = [Canary("bird", b"data", "a bird", answer)]
+        pace = Pace(every_s=60, within_s=300, tolerance=TOLERANCE)
+        return Canaries(known, road, pace, lambda: self.now, self.observe)
+
+
+def done(result: Any) -> Future[Any]:
+    future: Future[Any] = Future()
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
+    return future
+
+
+def test_it_is_asked_at_once_and_then_every_so_often() -> None:
+    ends = Ends()
+    asked = ends.asking(scores())
+    assert ends.observed == {"right": 0, "wrong": 0, "late": 0}
+    asked.turn()
+    assert asked.right
+    for ends.now in (0.0, 30.0, 59.9):
+        asked.turn()
+    assert len(ends.jobs) == 1
+    ends.now = 60.0
+    asked.turn()
+    assert [(job.prompt, job.exact) for (job,) in ends.jobs] == [("a bird", False)] * 2
+    assert ends.decoded == [b"data"] * 2
+    assert ends.observed == {"right": 2, "wrong": 0, "late": 0}
+
+
+def test_a_score_may_lie_a_little_off() -> None:
+    ends = Ends([scores(margin=-0.5 + TOLERANCE * 0.9, clip=0.7 - TOLERANCE * 0.9)])
+    asked = ends.asking(scores())
+    asked.turn()
+    assert asked.right
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (scores(margin=-0.4), r"concept sd\.c01 is -0\.400000 instead of -0\.500000"),
+        (scores(margin=float("nan")), r"concept sd\.c01 is nan"),
+        (scores(clip=0.6), r"the agreement with the prompt is 0\.600000 instead of 0\.700000"),
+        (scores(clip=None), "the agreement with the prompt is there or not"),
+        (replace(scores(), reference_has_nsfw=True), "the reference's answer is True"),
+        (replace(scores(), concepts=()), "other concepts"),
+        (Unscorable("non_finite"), "score: non_finite"),
+    ],
+)
+def test_a_wrong_answer_names_what_is_wrong_and_stops_everything(found: Scores | Rejection, said: str) -> None:
+    ends = Ends()
+    asked = ends.asking(scores())
+    asked.turn()
+    ends.now, ends.answers = 60.0, [found]
+    with pytest.raises(WrongCanary, match=f"canary bird: {said}") as raised:
+        asked.turn()
+    assert raised.value.exit_code == 76
+    assert ends.observed == {"right": 1, "wrong": 1, "late": 0}
+
+
+def test_another_status_is_wrong_though_every_score_is_right() -> None:
+    ends = Ends([replace(scores(), guard_band_recheck=True)], status=Status.BLOCK)
+    with pytest.raises(WrongCanary, match="bird: BLOCK instead of ALLOW"):
+        ends.asking(scores()).turn()
+
+
+def test_without_known_answers_the_first_exact_ones_are_kept_and_the_next_compared_with_them() -> None:
+    ends = Ends()
+    asked = ends.asking(None)
+    asked.turn()
+    assert ends.observed["right"] == 0
+    asked.turn()
+    assert asked.right
+    assert [[job.exact for job in each] for each in ends.jobs] == [[True], [False]]
+    assert ends.observed["right"] == 1
+    ends.now, ends.answers = 60.0, [scores(margin=-0.4)]
+    with pytest.raises(WrongCanary):
+        asked.turn()
+
+
+def test_an_answer_that_does_not_come_in_time_is_late() -> None:
+    ends = Ends()
+    asked = ends.asking(scores())
+    asked.turn()
+    ends.now, ends.silent = 1000.0, True  # however long nobody turned
+    asked.turn()
+    ends.now = 1300.0
+    asked.turn()
+    ends.now = 1300.1
+    with pytest.raises(WrongCanary, match=r"within 300 s \(canary\.within_s\)"):
+        asked.turn()
+    assert ends.observed == {"right": 1, "wrong": 0, "late": 1}
+
+
+@pytest.mark.parametrize(
+    "crowd", [{"down": DependencyDown("device memory")}, {"unreadable": Unreadable("decode_timeout")}]
+)
+def test_where_there_is_no_room_for_it_it_is_asked_again_until_it_is_late(crowd: dict[str, Exception]) -> None:
+    ends = Ends(**crowd)  # type: ignore[arg-type]
+    asked = ends.asking(scores())
+    for ends.now in (0.0, 0.5, AGAIN_S, 300.0):
+        asked.turn()
+    assert len(ends.decoded) == 3
+    ends.now = 300.1
+    with pytest.raises(WrongCanary, match="no canary was answered"):
+        asked.turn()
+
+
+def test_a_known_picture_that_decoders_cannot_read_is_wrong() -> None:
+    ends = Ends(unreadable=Unreadable("truncated"))
+    with pytest.raises(WrongCanary, match="decode_image: truncated"):
+        ends.asking(scores()).turn()
+
+
+def test_a_lost_device_is_that_and_no_wrong_canary() -> None:
+    with pytest.raises(DeviceLost):
+        Ends(down=DeviceLost("gone")).asking(scores()).turn()
+
+
+@pytest.fixture(scope="module", params=[Precision.FLOAT32, Precision.FLOAT16])
+def judge(request: pytest.FixtureRequest) -> Any:
+    with app.judging(
+        Settings(models=Models(bundle="starter", device="cpu", precision=request.param)), worker="test", observe=silent
+    ) as judging:
+        yield judging
+
+
+def asked(judge: app.Judging, given: CanarySettings) -> Canaries:
+    found = canaries.of(given, judge.decoders.submit, judge.lane, judge.policy, silent)
+    canaries.settle(found, judge.lane, lambda _seconds: None)
+    return found
+
+
+def test_the_starter_bundle_answers_what_ships_and_one_is_allowed_and_one_blocked(judge: app.Judging) -> None:
+    known = asked(judge, CanarySettings()).known
+    assert known == canaries.read(canaries.SHIPPED)[0]
+    decided = [judge.policy.decide(bird.answer, None, coverage=1.0).status for bird in known if bird.answer]
+    assert decided == [Status.ALLOW, Status.BLOCK]
+
+
+def test_a_file_holds_what_was_written(judge: app.Judging, tmp_path: Path) -> None:
+    file = tmp_path / "canaries.json"
+    known = [*asked(judge, CanarySettings()).known, Canary("mute", b"data", None, scores(clip=None))]
+    canaries.write(file, known, judge.lane.provenance)
+    assert canaries.chosen(file, judge.lane.provenance) == known
+
+
+def test_a_score_in_the_file_that_is_not_the_models_is_noticed(judge: app.Judging, tmp_path: Path) -> None:
+    file = tmp_path / "canaries.json"
+    plain = json.loads(canaries.SHIPPED.read_text())
+    plain["canaries"][1]["answer"]["concepts"][3]["margin"] += 2 * judge.lane.tolerance
+    file.write_text(json.dumps(plain))
+    with pytest.raises(WrongCanary, match="canary glyph: concept"):
+        asked(judge, CanarySettings(file=file))
+
+
+OTHER = [ModelRef("safety", "other", "", "0" * 64, "float32"), ModelRef("clip", "other", "", "1" * 64, "float32")]
+
+
+def test_other_models_are_asked_about_the_pictures_that_ship_without_answers() -> None:
+    shipped, _ = canaries.read(canaries.SHIPPED)
+    assert canaries.chosen(None, OTHER) == [replace(bird, answer=None) for bird in shipped]
+
+
+def test_a_file_of_other_models_is_refused() -> None:
+    with pytest.raises(BadSettings, match="answers of other models") as raised:
+        canaries.chosen(canaries.SHIPPED, OTHER)
+    assert "sluice models canaries --write" in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"models": {}, "canaries": [{}]}', '{"models": {}, "canaries": []}'])
+def test_a_file_that_says_nothing_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "canaries.json"
+    file.write_text(text)
+    with pytest.raises(BadSettings, match=r"canary\.file: "):
+        canaries.read(file)
