@@ -80,7 +80,7 @@ def test_ready_is_a_file_a_gauge_and_an_answer_from_the_first_turn_to_the_drain(
         health.unready("draining")
         assert health.ready()["judging"] == Check(ok=False, found="draining")
         assert not (tmp_path / "ready").exists()
-    assert observed == [("sluice.ready", 1), ("sluice.ready", 0)]
+    assert observed == [("sluice.ready", 0), ("sluice.ready", 1), ("sluice.ready", 0)]
 
 
 def test_a_consumer_that_leaves_is_not_ready(health: Health, tmp_path: Path) -> None:

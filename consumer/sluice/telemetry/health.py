@@ -44,6 +44,7 @@ class Health:
         self._canaries = Check(ok=True, found="none are asked")
         self._fuse = Check(ok=True, found="whole")
         self._judging = Check(ok=False, found="starting")
+        observe("sluice.ready", 0, {})
 
     def loaded(self, found: str, lane: Callable[[], str]) -> None:
         """Say that the models are attested and loaded; `lane` tells why their device is lost, empty while it is not."""
