@@ -33,7 +33,7 @@ class Recorded:
 def id_of(span: ReadableSpan) -> int:
     """Return a span's own id."""
     assert span.context
-    return span.context.span_id
+    return int(span.context.span_id)
 
 
 @contextmanager
