@@ -32,6 +32,7 @@ from sluice.cli import app as cli
 from sluice.cli.frame import Invocation
 from sluice.core.deadline import Deadline
 from sluice.core.domain import Partition, Record
+from sluice.core.errors import Denied
 from sluice.settings.environment import without_settings
 from sluice_schemas.registry import ConfluentFraming, connect
 from tests.contract.test_registry import address as registry_address
@@ -159,6 +160,22 @@ def test_an_operator_lists_dead_letters_and_puts_them_back(travelled: Road) -> N
     put_back = next(letter for letter in listed if letter["value"] is not None)
     assert sluice(travelled, Role.OPERATOR, "dlq", "requeue", put_back["place"]).exit_code == 0
     assert len(travelled.records(travelled.topics.images)) == ends + 1
+
+
+def test_whoever_is_on_call_sees_the_lag_and_who_reads_images_sees_ages_too(travelled: Road) -> None:
+    travelled.publish(1)
+    seen = {
+        role: json.loads(sluice(travelled, role, "lag", "--json").stdout)
+        for role in (Role.MONITORING, Role.OPERATOR, Role.CONSUMER)
+    }
+    for found in seen.values():
+        assert found["lag"] >= 1
+        assert sum(row["committed"] for row in found["partitions"]) == EVENTS
+    assert [found["oldest_s"] is None for found in seen.values()] == [True, True, False]
+    for role, what in ((Role.PRODUCER, f"group {travelled.name}"), (Role.DISPLAY, f"topic {travelled.topics.images}")):
+        error = sluice(travelled, role, "lag").exception
+        assert isinstance(error, Denied)
+        assert f"Describe on {what}" in str(error)
 
 
 def test_kcat_reads_what_was_committed(travelled: Road) -> None:

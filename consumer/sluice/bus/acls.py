@@ -32,8 +32,8 @@ WHAT: Mapping[Role, str] = {
     Role.CONSUMER: "sluice run, sluice doctor",
     Role.PRODUCER: "image generators: whoever says that an image was generated",
     Role.DISPLAY: "display services; their groups begin with this name",
-    Role.MONITORING: "dashboards and the group's lag; their groups begin with this name",
-    Role.OPERATOR: "sluice tail, sluice dlq; dead letters carry what people sent",
+    Role.MONITORING: "dashboards, sluice lag; their groups begin with this name",
+    Role.OPERATOR: "sluice tail, sluice dlq, sluice lag; dead letters carry what people sent",
     Role.ADMINISTRATOR: "sluice topics create, sluice topics check",
 }
 
@@ -78,6 +78,7 @@ def least(kafka: Kafka, topics: Topics, transactional_ids: str = "") -> tuple[Ac
         Acl(Role.MONITORING, "Describe", "group", kafka.group_id),
         *_on_topics(Role.OPERATOR, "Read", *outputs),
         *_on_topics(Role.OPERATOR, "Write", topics.images),
+        Acl(Role.OPERATOR, "Describe", "group", kafka.group_id),
         *_administration(topics),
     )
 

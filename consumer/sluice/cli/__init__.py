@@ -10,9 +10,11 @@ from sluice.cli import config, dlq, keys, models, policy, topics
 from sluice.cli.demo import demo
 from sluice.cli.doctor import doctor
 from sluice.cli.frame import EXIT_CODES, Invocation
+from sluice.cli.lag import lag
 from sluice.cli.moderate import moderate
 from sluice.cli.run import run
 from sluice.cli.tail import tail
+from sluice.cli.top import top
 from sluice.cli.verify import verify
 
 app = typer.Typer(
@@ -31,6 +33,8 @@ app.command()(verify)
 app.command()(run)
 app.command()(doctor)
 app.add_typer(topics.app, name="topics")
+app.command()(top)
+app.command()(lag)
 app.command()(tail)
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(models.app, name="models")
