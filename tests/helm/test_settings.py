@@ -1,0 +1,172 @@
+"""What the chart gives the consumer is what the consumer reads, and what it asks of Strimzi is what the code asks."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sluice.bus.acls import Acl, Kind, least
+from sluice.bus.topics import specs
+from sluice.core.errors import BadSettings
+from sluice.settings import Settings
+from sluice.settings.environment import without_settings
+from sluice.settings.sources import Loaded, load
+from tests.helm.chart import EXAMPLES, NAMESPACE, Helm, Resource, example, merged
+from tests.helm.policies import consumer, of, one
+
+POD = "sluice-3"
+KINDS: dict[str, Kind] = {"topic": "topic", "group": "group", "transactionalId": "transactional-id"}
+
+
+def variables(container: Mapping[str, Any]) -> dict[str, str]:
+    """Return a container's variables as the kubelet would fill them in, with one core for each."""
+    known = {"POD_NAME": POD, "POD_NAMESPACE": NAMESPACE}
+    found = {variable["name"]: variable.get("value", "1") for variable in container["env"]} | known
+    return {name: value.replace("$(POD_NAME)", POD).replace("$(POD_NAMESPACE)", NAMESPACE)
+            for name, value in found.items()}  # fmt: skip
+
+
+def mounted(made: list[Resource], folder: Path) -> Path:
+    """Write the consumers' ConfigMap as its volume shows it: links to links, with hidden folders beside."""
+    (found,) = [found for found in of(made, "ConfigMap") if "settings.yaml" in found["data"]]
+    hidden = folder / "..2026_01_01"
+    hidden.mkdir(parents=True)
+    (folder / "..data").symlink_to(hidden.name)
+    for name, text in found["data"].items():
+        (hidden / name).write_text(text, "utf-8")
+        (folder / name).symlink_to(f"..data/{name}")
+    return folder
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    for name in set(os.environ) - set(without_settings()):
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return monkeypatch
+
+
+def read(made: list[Resource], environment: pytest.MonkeyPatch) -> Loaded:
+    folder = mounted(made, Path("mounted").absolute())
+    for name, value in variables(consumer(made)).items():
+        environment.setenv(name, value)
+    secrets = Path("secrets").absolute()
+    secrets.mkdir(exist_ok=True)
+    (secrets / "kafka__sasl_password").write_text("a password")
+    environment.setenv("SLUICE_SECRETS_DIR", str(secrets))
+    return load(folder / "settings.yaml")
+
+
+@pytest.mark.parametrize("name", [file.stem for file in EXAMPLES])
+def test_the_consumer_reads_what_was_given(helm: Helm, environment: pytest.MonkeyPatch, name: str) -> None:
+    found = read(helm.render(example(name)), environment).settings
+    given = example(name)["settings"]
+    for section, values in given.items():
+        for key, value in values.items():
+            read_back = getattr(getattr(found, section), key)
+            plain = [*map(str, read_back)] if isinstance(read_back, tuple) else read_back
+            assert plain == value or str(plain) == value, f"{section}.{key}"
+    assert (found.telemetry.http_host, found.telemetry.http_port) == ("0.0.0.0", 9464)  # noqa: S104 -- in a pod
+    assert str(found.poison.journal_folder) == "/run/sluice"
+    assert found.kafka.transactional_id == f"{found.kafka.group_id}-{NAMESPACE}-{POD}"
+
+
+def test_numbers_stay_what_they_are(helm: Helm, environment: pytest.MonkeyPatch) -> None:
+    found = read(helm.render(example("object-store")), environment).settings
+    assert found.media.max_image_bytes == 33_554_432
+    assert found.media.decoders == 12
+    assert found.batching.drain_timeout_s == 90.5
+
+
+def test_decoders_and_threads_are_as_many_as_the_cores_asked_for(helm: Helm, environment: pytest.MonkeyPatch) -> None:
+    found = read(helm.render(example("demo")), environment).settings
+    assert (found.media.decoders, found.models.torch_threads) == (1, 1)
+
+
+def test_the_policy_file_is_where_the_setting_says(helm: Helm, environment: pytest.MonkeyPatch) -> None:
+    made = helm.render(example("shadow"))
+    file = read(made, environment).settings.policy.file
+    assert file
+    mounts = {mount["mountPath"]: mount["name"] for mount in consumer(made)["volumeMounts"]}
+    assert mounts[str(file.parent)] == "config"
+    assert (Path("mounted") / file.name).read_text() == example("shadow")["policyFile"]
+
+
+def test_a_setting_that_nobody_has_is_refused_by_the_consumer_too(helm: Helm, environment: pytest.MonkeyPatch) -> None:
+    made = helm.render(example("demo"))
+    config = next(found for found in of(made, "ConfigMap") if "settings.yaml" in found["data"])
+    config["data"]["settings.yaml"] += "batchin: {max_records: 1}\n"
+    with pytest.raises(BadSettings, match="batchin"):
+        read(made, environment)
+
+
+CUSTOM: dict[str, Any] = {
+    "settings": {
+        "kafka": {"group_id": "moderation"},
+        "topics": {"images": "art.in", "dead_letters": "art.dead", "partitions": 24, "replication_factor": 4},
+        "media": {"max_event_bytes": 3_000_000},
+    }
+}
+
+
+@pytest.fixture(params=[{}, CUSTOM], ids=["default", "custom"])
+def by_strimzi(helm: Helm, request: pytest.FixtureRequest) -> tuple[list[Resource], Settings]:
+    values = merged(example("mig-keda-strimzi"), request.param)
+    given = {name: section for name, section in values["settings"].items() if name in {"kafka", "topics", "media"}}
+    return helm.render(values), Settings(**given)
+
+
+def test_users_may_what_the_code_says_and_no_more(by_strimzi: tuple[list[Resource], Settings]) -> None:
+    made, settings = by_strimzi
+    granted = {
+        Acl(user["metadata"]["name"].removeprefix("sluice-"), operation, KINDS[resource["type"]], resource["name"],
+            resource["patternType"] == "prefix")
+        for user in of(made, "KafkaUser")
+        for acl in user["spec"]["authorization"]["acls"]
+        for operation, resource in ((operation, acl["resource"]) for operation in acl["operations"])
+    }  # fmt: skip
+    assert granted == set(least(settings.kafka, settings.topics))
+
+
+def test_topics_are_what_the_code_would_create(by_strimzi: tuple[list[Resource], Settings]) -> None:
+    made, settings = by_strimzi
+    found = {
+        topic["spec"]["topicName"]: (
+            topic["spec"]["partitions"],
+            topic["spec"]["replicas"],
+            {name: str(value) for name, value in topic["spec"]["config"].items()},
+        )
+        for topic in of(made, "KafkaTopic")
+    }
+    wanted = specs(settings.topics, settings.media)
+    assert found == {spec.name: (spec.partitions, spec.replication_factor, dict(spec.config)) for spec in wanted}
+
+
+def test_scaling_looks_at_what_is_consumed(by_strimzi: tuple[list[Resource], Settings]) -> None:
+    made, settings = by_strimzi
+    metadata = one(made, "ScaledObject")["spec"]["triggers"][0]["metadata"]
+    assert metadata["topic"] == settings.topics.images
+    assert metadata["consumerGroup"] == settings.kafka.group_id
+    assert metadata["bootstrapServers"] == "events-kafka-bootstrap.kafka.svc:9093"
+    assert metadata["tls"] == "enable"
+
+
+def test_strimzi_s_certificates_are_where_the_settings_say(helm: Helm, environment: pytest.MonkeyPatch) -> None:
+    made = helm.render(example("mig-keda-strimzi"))
+    kafka = read(made, environment).settings.kafka
+    mounts = [mount["mountPath"] for mount in consumer(made)["volumeMounts"]]
+    for file in (kafka.ssl_ca_file, kafka.ssl_certificate_file, kafka.ssl_key_file):
+        assert str(file and file.parent) in mounts
+
+
+def test_replicas_get_as_much_time_as_their_settings_take(helm: Helm) -> None:
+    def grace(values: dict[str, Any]) -> int:
+        spec = one(helm.render(merged(example("demo"), {"settings": values})), "StatefulSet")["spec"]
+        seconds: int = spec["template"]["spec"]["terminationGracePeriodSeconds"]
+        return seconds
+
+    assert grace({}) == 60
+    assert grace({"batching": {"drain_timeout_s": 90.5}}) == 131
+    assert grace({"kafka": {"transaction_timeout_s": 60}}) == 105
