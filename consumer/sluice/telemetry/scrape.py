@@ -3,7 +3,6 @@
 import json
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -42,7 +41,7 @@ class Silence:
 
 def parse(text: str) -> Page:
     """Read a page. Raises ValueError for what is none."""
-    counters: Counter[Series] = Counter()
+    counters: dict[Series, float] = {}
     gauges: dict[Series, float] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -50,7 +49,7 @@ def parse(text: str) -> Page:
             if family.type == "gauge" and not math.isnan(sample.value):
                 gauges[sample.name, labels] = sample.value
             elif family.type != "gauge" and not sample.name.endswith("_created"):
-                counters[sample.name, labels] += sample.value
+                counters[sample.name, labels] = sample.value
     return Page(counters, gauges)
 
 

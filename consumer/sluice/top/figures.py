@@ -163,7 +163,9 @@ def _shares(recent: Recent, name: str, label: str) -> dict[str, float]:
 
 def _tallies(recent: Recent, name: str, labels: Iterable[str]) -> dict[str, Tally]:
     lately = recent.gains(name, *labels)
-    return {kind: Tally(round(total), round(lately[kind])) for kind, total in recent.sums(name, *labels).items()}
+    return {
+        kind: Tally(round(total), round(lately.get(kind, 0.0))) for kind, total in recent.sums(name, *labels).items()
+    }
 
 
 def _lags(name: str, recent: Recent) -> Iterable[Lag]:
@@ -204,7 +206,7 @@ def _unfit(recent: Recent) -> str:
     canaries = recent.gains(CANARIES, "result")
     if (recent.gauge(FUSE) or 0.0) >= 1:
         return "fuse blown: too many dead letters"
-    if wrong := next((result for result in ("wrong", "late") if canaries[result]), ""):
+    if wrong := next((result for result in ("wrong", "late") if canaries.get(result)), ""):
         return f"canary {wrong}"
     if recent.gauge(READY) == 0:
         return "not ready: " + (", ".join(recent.failing) or "starting or leaving")

@@ -1,6 +1,6 @@
 """What happened of late: the pages of one consumer, or of several, as gains over a span of seconds."""
 
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -27,11 +27,11 @@ class Recent:
         """Return what all series of a counter gained in a second."""
         return self.gain(name) / self.span_s if self.span_s else 0.0
 
-    def gains(self, name: str, *labels: str) -> Counter[str]:
+    def gains(self, name: str, *labels: str) -> dict[str, float]:
         """Return what a counter gained, by the values of these labels, joined by a slash."""
         return _by(self.gained, name, labels)
 
-    def sums(self, name: str, *labels: str) -> Counter[str]:
+    def sums(self, name: str, *labels: str) -> dict[str, float]:
         """Return where a counter stands, by the values of these labels."""
         return _by(self.totals, name, labels)
 
@@ -67,7 +67,7 @@ class History:
     def __init__(self, window_s: float) -> None:
         self._window_s = window_s
         self._last: tuple[float, Page] | None = None
-        self._gains: deque[tuple[float, float, Counter[Series]]] = deque()
+        self._gains: deque[tuple[float, float, dict[Series, float]]] = deque()
 
     def add(self, now_s: float, page: Page) -> Recent:
         """Take in the page of this moment."""
@@ -77,35 +77,37 @@ class History:
         self._last = now_s, page
         while len(self._gains) > 1 and now_s - self._gains[0][0] >= self._window_s:
             self._gains.popleft()
-        total: Counter[Series] = Counter()
-        for _, _, gains in self._gains:
-            total.update(gains)
+        total = _added(gains for _, _, gains in self._gains)
         return Recent(sum(span_s for _, span_s, _ in self._gains), total, page.counters, page.gauges, page.failing)
 
 
-def gained(before: Mapping[Series, float], after: Mapping[Series, float]) -> Counter[Series]:
+def gained(before: Mapping[Series, float], after: Mapping[Series, float]) -> dict[Series, float]:
     """Return what each counter gained; where one went back, the process is a new one, and all it counts is gain."""
     if any(after.get(series, 0.0) < value for series, value in before.items()):
-        return Counter(after)
-    return Counter({series: value - before.get(series, 0.0) for series, value in after.items()})
+        return dict(after)
+    return {series: value - before.get(series, 0.0) for series, value in after.items()}
 
 
 def together(parts: Sequence[Recent]) -> Recent:
     """Return several consumers as one: counters add up; gauges are for whoever knows what they mean."""
-    gains: Counter[Series] = Counter()
-    totals: Counter[Series] = Counter()
+    span_s = max((part.span_s for part in parts), default=0.0)
+    return Recent(span_s, _added(part.gained for part in parts), _added(part.totals for part in parts))
+
+
+def _added(parts: Iterable[Mapping[Series, float]]) -> dict[Series, float]:
+    total: dict[Series, float] = defaultdict(float)
     for part in parts:
-        gains.update(part.gained)
-        totals.update(part.totals)
-    return Recent(max((part.span_s for part in parts), default=0.0), gains, totals)
+        for series, value in part.items():
+            total[series] += value
+    return dict(total)
 
 
 def _of(values: Mapping[Series, float], name: str) -> Iterator[tuple[dict[str, str], float]]:
     return ((dict(labels), value) for (called, labels), value in values.items() if called == name)
 
 
-def _by(values: Mapping[Series, float], name: str, labels: Iterable[str]) -> Counter[str]:
-    found: Counter[str] = Counter()
+def _by(values: Mapping[Series, float], name: str, labels: Iterable[str]) -> dict[str, float]:
+    found: dict[str, float] = defaultdict(float)
     for has, value in _of(values, name):
         found["/".join(has[label] for label in labels if label in has)] += value
-    return found
+    return dict(found)

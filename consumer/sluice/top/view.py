@@ -14,6 +14,7 @@ from sluice_schemas import Status
 
 LEVEL_STYLE: Mapping[Level, str] = {"ok": "green", "warn": "yellow", "bad": "bold red"}
 TIME_STYLE = {"poll": "cyan", "work": "magenta", "commit": "yellow", "backpressure": "red", "idle": "bright_black"}
+VERDICT_STYLE = {str(status): style for status, style in STYLE.items()}
 STAGE_STYLE = {"fetch": "cyan", "decode": "blue", "wait": "yellow", "model": "magenta", "policy": "green"}
 WIDEST, WIDE = 110, 72
 FIXED_LINES = 26  # what is there besides the rows of consumers and partitions
@@ -69,7 +70,7 @@ def _summary(total: Figures, rates: Sequence[float]) -> RenderableType:
     _add_bar(rows, "stages", total.stages, STAGE_STYLE)
     mix = dict(_ordered(total.verdicts))
     rows.add_row("verdicts", Stack([(count, STYLE[status]) for status, count in mix.items()]))
-    rows.add_row("", _legend({s: f"{count:,} {s}" for s, count in mix.items()}, STYLE, "none of late"))
+    rows.add_row("", _legend({str(s): f"{count:,} {s}" for s, count in mix.items()}, VERDICT_STYLE, "none of late"))
     for trouble, kinds in total.troubles.items():
         if any(tally.total for tally in kinds.values()):
             rows.add_row(trouble, _tallies(kinds))
