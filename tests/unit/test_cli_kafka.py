@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from sluice.cli import app
 from sluice.cli.frame import Invocation
-from sluice.core.errors import BrokerLost
+from sluice.core.errors import BadSettings, BrokerLost
 from sluice_schemas import (
     DeadLetter,
     DeadLetterError,
@@ -221,3 +221,40 @@ def records(broker: str, topic: str) -> list[tuple[bytes | None, bytes | None, o
         found.append((message.key(), message.value(), message.headers()))
     consumer.close()
     return found
+
+
+def test_lag_says_what_waits_where_for_how_long_and_in_all(broker: str, topics: str) -> None:
+    publish(broker, f"{topics}.images", b"one", b"two")
+    commit(broker, "a-group", f"{topics}.images", 1)
+    found = sluice("lag", "--group", "a-group")
+    assert [line.split()[:4] for line in found.stdout.splitlines()] == [
+        ["partition", "committed", "end", "lag"], ["0", "1", "2", "1"], ["total", "-", "-", "1"]
+    ]  # fmt: skip
+    assert re.search(r" (ms|s) +empty", found.stdout)
+    assert found.stderr == ""
+    plain = json.loads(sluice("lag", "--group", "a-group", "--json").stdout)
+    assert 0 <= plain.pop("oldest_s") == plain["partitions"][0].pop("oldest_s") < 60
+    assert plain == {
+        "group": "a-group", "topic": f"{topics}.images", "state": "empty", "lag": 1,
+        "partitions": [{"partition": 0, "committed": 1, "end": 2, "lag": 1, "owner": "", "expired": 0}],
+    }  # fmt: skip
+
+
+def test_lag_says_when_nobody_knows_the_group(topics: str) -> None:
+    found = sluice("lag", "--group", "typo")
+    assert found.exit_code == 0
+    assert "the brokers know no group typo" in found.stderr
+    assert topics
+
+
+def test_lag_without_the_topic_names_the_command_that_makes_it() -> None:
+    error = sluice("lag").exception
+    assert isinstance(error, BadSettings)
+    assert "sluice topics create" in str(error)
+
+
+def commit(broker: str, group: str, topic: str, offset: int) -> None:
+    """Let a group be done with what is before the offset on partition 0."""
+    member = Consumer({"bootstrap.servers": broker, "group.id": group})
+    member.commit(offsets=[TopicPartition(topic, 0, offset)], asynchronous=False)
+    member.close()

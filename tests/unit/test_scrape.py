@@ -1,8 +1,8 @@
 """Asking a consumer over HTTP: pages, why it is not ready, and every way not to answer; and the command that asks."""
 
 import json
-import threading
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -14,7 +14,7 @@ from sluice.core.errors import BadSettings, DependencyDown
 from sluice.telemetry import scrape as scraping
 from sluice.telemetry.health import Check
 from sluice.telemetry.http import Reply, probe, serving
-from sluice.telemetry.scrape import Silence, parse, scrape
+from sluice.telemetry.scrape import Page, Silence, parse, scrape
 from tests.support.raw_http import talk
 
 METRICS = """
@@ -23,26 +23,35 @@ sluice_ready 0.0
 # TYPE sluice_verdicts_total counter
 sluice_verdicts_total{status="ALLOW"} 3.0
 """
-PAGES: dict[str, Callable[[], Reply]] = {
+PAGES: Mapping[str, Callable[[], Reply]] = {
     "/metrics": lambda: Reply("text/plain", METRICS.encode()),
     "/readyz": probe(lambda: {"models": Check(ok=False, found="loading"), "fuse": Check(ok=True, found="whole")}),
+    "/markup/metrics": lambda: Reply("text/html", b"<html>"),
+    "/binary/metrics": lambda: Reply("text/html", b"\xff\xfe"),
+    "/mute/metrics": lambda: Reply("text/plain", METRICS.encode()),  # and says nowhere why it is not ready
 }
 ENDLESS = b"HTTP/1.1 200 OK\r\n\r\n"
 PATIENCE_S = 30.0
 
 
-def ask(port: int, timeout_s: float = PATIENCE_S) -> object:
-    return scrape(f"http://127.0.0.1:{port}", timeout_s)
+@pytest.fixture(scope="module")
+def consumer() -> Iterator[int]:
+    """Serve the pages; yields the port."""
+    with serving("127.0.0.1", 0, PAGES) as port:
+        yield port
+
+
+def ask(port: int, path: str = "", timeout_s: float = PATIENCE_S) -> Page | Silence:
+    return scrape(f"http://127.0.0.1:{port}{path}", timeout_s)
 
 
 def sluice(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["top", *arguments], obj=Invocation())
 
 
-def test_a_consumer_that_is_not_ready_is_asked_why() -> None:
-    with serving("127.0.0.1", 0, PAGES) as port:
-        found = ask(port)
-    assert isinstance(found, scraping.Page)
+def test_a_consumer_that_is_not_ready_is_asked_why(consumer: int) -> None:
+    found = ask(consumer)
+    assert isinstance(found, Page)
     assert found.failing == ("models: loading",)
     assert found.counters == {("sluice_verdicts_total", frozenset({("status", "ALLOW")})): 3.0}
 
@@ -56,45 +65,36 @@ def test_nobody_there_is_said_as_such() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "answer", "why"),
+    ("path", "why"),
     [
-        ("/other", b"", "HTTP status 404"),
-        ("/metrics", b"<html>", "answers, but not as a consumer does"),
-        ("/metrics", b"\xff\xfe", "answers, but not as a consumer does"),
-        ("/metrics", METRICS.encode(), "answers, but not as a consumer does"),  # and has no /readyz
+        ("/nowhere", "HTTP status 404"),
+        ("/markup", "answers, but not as a consumer does"),
+        ("/binary", "answers, but not as a consumer does"),
+        ("/mute", "answers, but not as a consumer does"),
     ],
 )
-def test_another_server_is_told_apart(path: str, answer: bytes, why: str) -> None:
-    with serving("127.0.0.1", 0, {path: lambda: Reply("text/html", answer)}) as port:
-        assert ask(port) == Silence(why)
+def test_another_server_is_told_apart(path: str, why: str, consumer: int) -> None:
+    assert ask(consumer, path) == Silence(why)
 
 
 def test_one_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     with talk(ENDLESS, repeat=b"# x\n") as server:
-        assert ask(server.port, 0.1) == Silence("no answer within 0.1 s")
+        assert ask(server.port, timeout_s=0.1) == Silence("no answer within 0.1 s")
         monkeypatch.setattr(scraping, "MAX_BYTES", 1000)
         assert ask(server.port) == Silence("answers, but not as a consumer does")
 
 
 def test_one_that_says_nothing_is_given_up() -> None:
-    over = threading.Event()
-
-    def page() -> Reply:
-        over.wait(PATIENCE_S)
-        return Reply("text/plain", b"")
-
-    with serving("127.0.0.1", 0, {"/metrics": page}) as port:
-        assert ask(port, 0.1) == Silence("no answer within 0.1 s")
-        over.set()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        assert ask(listening.getsockname()[1], timeout_s=0.1) == Silence("no answer within 0.1 s")
 
 
-def test_top_once_shows_who_answers_and_who_does_not() -> None:
-    absent = free_port()
-    with serving("127.0.0.1", 0, PAGES) as port:
-        found = sluice("--once", "--every", "0.5", "--json", f"127.0.0.1:{port}", f"http://127.0.0.1:{absent}/metrics")
+def test_top_once_shows_who_answers_and_who_does_not(consumer: int) -> None:
+    absent, here = free_port(), f"127.0.0.1:{consumer}"
+    found = sluice("--once", "--every", "0.5", "--json", here, f"http://127.0.0.1:{absent}/metrics")
     assert found.exit_code == 0
     assert [(each["name"], each["state"]) for each in json.loads(found.stdout)["consumers"]] == [
-        (f"127.0.0.1:{port}", "not ready: models: loading"),
+        (here, "not ready: models: loading"),
         (f"127.0.0.1:{absent}", "no answer: connection refused"),
     ]
 
@@ -105,12 +105,11 @@ def test_top_once_fails_when_nobody_answers() -> None:
     assert str(error).endswith("is not available: connection refused")
 
 
-def test_without_a_name_the_consumer_of_the_settings_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_name_the_consumer_of_the_settings_is_asked(consumer: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(sluice("--once").exception, BadSettings)
-    with serving("127.0.0.1", 0, PAGES) as port:
-        monkeypatch.setenv("SLUICE_TELEMETRY__HTTP_PORT", str(port))
-        monkeypatch.setenv("SLUICE_TELEMETRY__HTTP_HOST", "0.0.0.0")  # noqa: S104 -- as a container sets it
-        assert f"127.0.0.1:{port}" in sluice("--once", "--every", "0.5").stdout
+    monkeypatch.setenv("SLUICE_TELEMETRY__HTTP_PORT", str(consumer))
+    monkeypatch.setenv("SLUICE_TELEMETRY__HTTP_HOST", "0.0.0.0")  # noqa: S104 -- as a container sets it
+    assert f"127.0.0.1:{consumer}" in sluice("--once", "--every", "0.5").stdout
 
 
 @pytest.mark.parametrize("wrong", ["host", "host:port", "ftp://host:1", "http://host:1/other", "[::1:9464", ":9464"])
