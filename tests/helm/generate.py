@@ -26,7 +26,8 @@ OWNED = frozenset({
 })  # fmt: skip
 """Settings that the chart itself decides."""
 
-DROPPED = frozenset({"$defs", "title", "default", "properties", "anyOf"})
+WIDTH = 120
+DROPPED = frozenset({"$defs", "title", "description", "default", "properties", "anyOf"})
 
 Key = tuple[str, ...]
 
@@ -38,10 +39,9 @@ def settings() -> dict[str, Any]:
 
 
 def _plain(found: Mapping[str, Any], definitions: Mapping[str, Any], path: Key) -> dict[str, Any]:
-    """Return a schema without references, titles and defaults."""
+    """Return a schema without references and without what only people read."""
     if "$ref" in found:
-        said = {"description": found["description"]} if "description" in found else {}
-        found = {**definitions[found["$ref"].rpartition("/")[2]], **said}
+        found = definitions[found["$ref"].rpartition("/")[2]]
     made = {key: value for key, value in found.items() if key not in DROPPED}
     if "properties" in found:
         made["properties"] = {
@@ -62,7 +62,16 @@ def schema() -> str:
     """Return values.schema.json with the settings as they are now."""
     found = json.loads((CHART / "values.schema.json").read_text("utf-8"))
     found["properties"]["settings"] = settings()
-    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+    return _pretty(found) + "\n"
+
+
+def _pretty(value: Any, indent: str = "", label: str = "") -> str:
+    """Return JSON in which whatever fits is on one line."""
+    line = f"{indent}{label}{json.dumps(value)}"
+    if len(line) < WIDTH or not isinstance(value, dict):
+        return line
+    parts = [_pretty(part, f"{indent}  ", f"{json.dumps(name)}: ") for name, part in value.items()]
+    return f"{indent}{label}{{\n" + ",\n".join(parts) + f"\n{indent}}}"
 
 
 def readme() -> str:

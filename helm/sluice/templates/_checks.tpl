@@ -50,6 +50,9 @@
 {{- if and (hasPrefix "SASL" $protocol) (not $root.Values.secrets.settings) -}}
 {{- fail "secrets.settings: an existing Secret with the key kafka__sasl_password" -}}
 {{- end -}}
+{{- if and $root.Values.keda.enabled (hasPrefix "SASL" $protocol) (not $root.Values.keda.authentication) -}}
+{{- fail "keda.authentication: parameters username and password, by which KEDA logs in to the brokers" -}}
+{{- end -}}
 {{- if and $root.Values.strimzi.cluster (not (has "consumer" $root.Values.strimzi.users)) -}}
 {{- fail "strimzi.users: must have consumer, by whose certificate the pods log in" -}}
 {{- end -}}

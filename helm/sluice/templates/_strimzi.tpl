@@ -18,6 +18,12 @@ kafka:
   ssl_key_file: {{ $files }}/{{ last $secrets }}/user.key
 {{- end -}}
 
+{{/* The brokers as the network policy knows them. */}}
+{{- define "sluice.strimzi.peers" -}}
+- namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ include "sluice.strimzi.namespace" . }}}}
+  podSelector: {matchLabels: {strimzi.io/cluster: {{ .Values.strimzi.cluster }}, strimzi.io/kind: Kafka}}
+{{- end -}}
+
 {{- define "sluice.strimzi.metadata" -}}
 namespace: {{ include "sluice.strimzi.namespace" . }}
 labels:
