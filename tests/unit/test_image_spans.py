@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 from opentelemetry.trace import StatusCode
 
 from sluice.core.domain import (
@@ -188,6 +188,14 @@ def test_any_other_image_has_no_span_of_its_own(road: Make, recorded: Recorded, 
     (outcome,) = road().outcomes(batch(context))
     assert [span.name for span in recorded] == ["process images"]
     assert outcome.messages == encode(outcome)
+
+
+def test_nor_has_one_whose_producer_does_not_record_it_though_we_record_all_else(
+    road: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with recording(monkeypatch, ALWAYS_ON) as recorded:
+        road().outcomes(batch(UNSAMPLED))
+        assert [span.name for span in recorded] == ["process images"]
 
 
 def test_nor_has_one_when_they_are_not_wanted_or_our_own_sampler_refuses(

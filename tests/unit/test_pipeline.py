@@ -118,6 +118,40 @@ def test_a_good_record_becomes_a_verdict_and_a_quality_event_of_the_same_image()
     assert outcome.messages == (Message("verdicts", b"k", b"id-0"),)
 
 
+def test_a_stage_lasts_until_the_next_one_begins_and_the_models_when_the_lane_says_so() -> None:
+    now_s, seen = [0.0], list[tuple[str, object, dict[str, str]]]()
+
+    def after(seconds: float, answer: Any) -> Any:
+        now_s[0] += seconds
+        return answer
+
+    def scoring(jobs: Sequence[Job], begun: Begun) -> Future[list[Scores | Rejection]]:
+        now_s[0] += 4
+        begun()
+        return after(8, score(jobs, lambda: None))
+
+    steps = dataclasses.replace(
+        STEPS,
+        fetch=lambda image: after(1, fetch(image)),
+        picture=lambda data: after(2, picture(data)),
+        score=scoring,
+        judge=lambda *_: after(16, Decision(Status.ALLOW, ())),
+    )
+    road = dataclasses.replace(
+        pipeline(steps),
+        clocks=Clocks(lambda: now_s[0], lambda: NOW),
+        observe=lambda name, value, labels: seen.append((name, value, dict(labels))),
+    )
+    [outcome] = road.outcomes(batch(b"good"))
+    stages = {"fetch": 3, "decode": 0, "wait": 4, "model": 8, "policy": 16}
+    assert seen == [
+        *(("sluice.stage.duration", seconds, {"stage": stage}) for stage, seconds in stages.items()),
+        ("messaging.process.duration", 31, {}),
+    ]
+    timings = outcome.verdict.timings_ms
+    assert (timings.fetch, timings.decode, timings.wait, timings.model) == (3000, 0, 4000, 8000)
+
+
 @pytest.mark.parametrize(
     ("value", "stage", "reason"),
     [
