@@ -27,7 +27,7 @@ from tests.support.brokers import apache_kafka
 PARTITIONS = 12
 PER_S = 360
 SETTLED_S = 4.0  # longer than a heartbeat of production's settings
-SESSION_S = Kafka().session_timeout_s
+SESSION_S, TRANSACTION_S = Kafka().session_timeout_s, Kafka().transaction_timeout_s
 GIVEN = {"SLUICE_KAFKA__SESSION_TIMEOUT_S": f"{SESSION_S:g}"}
 STILL_S = 1.0
 PROTOCOLS: Sequence[Protocol] = ("classic", "consumer")
@@ -81,7 +81,7 @@ def _live(ground: Stage) -> Mapping[str, Window]:
             died = time()
         if ground.protocol == "consumer":
             return {"a replica comes": (came, died)}
-        sleep(SESSION_S + 2 * SETTLED_S)
+        sleep(SESSION_S + TRANSACTION_S + 2 * SETTLED_S)  # it may die within a transaction, whose end others await
         return {"a replica comes": (came, died), "a replica dies": (died, time())}
 
 
@@ -130,13 +130,17 @@ def _verdicts(ground: Stage) -> Iterator[tuple[int, float]]:
 
 
 def gaps_in(verdicts: Sequence[tuple[int, float]], windows: Mapping[str, Window]) -> Mapping[str, Sequence[float]]:
-    """Return, for each window, every partition's longest gap whose middle is in it."""
+    """Return, for each window, every partition's longest gap whose middle is in it.
+
+    A partition that said nothing more stood still to the end of the last window.
+    """
+    over = max(end for _, end in windows.values())
     times: defaultdict[int, list[float]] = defaultdict(list)
     for partition, at in sorted(verdicts):
         times[partition].append(at)
     return {
         what: [
-            max((b - a for a, b in pairwise(each) if begin <= (a + b) / 2 < end), default=0.0)
+            max((b - a for a, b in pairwise([*each, max(over, each[-1])]) if begin <= (a + b) / 2 < end), default=0.0)
             for each in times.values()
         ]
         for what, (begin, end) in windows.items()

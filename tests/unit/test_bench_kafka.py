@@ -62,8 +62,8 @@ def test_each_way_works_in_turn_and_once_before() -> None:
 
 
 def test_a_partition_stood_still_for_the_longest_gap_whose_middle_is_in_the_window() -> None:
-    verdicts = [(0, 0.0), (0, 1.0), (0, 4.0), (0, 14.0), (1, 14.0), (1, 0.5), (1, 13.5)]
+    verdicts = [(0, 0.0), (0, 1.0), (0, 4.0), (0, 14.0), (1, 14.0), (1, 0.5), (1, 13.5), (2, 5.0)]
     gaps = gaps_in(verdicts, {"first": (0.0, 3.0), "later": (3.0, 20.0)})
-    assert sorted(gaps["first"]) == [0.0, 3.0]
-    assert sorted(gaps["later"]) == [10.0, 13.0]
+    assert sorted(gaps["first"]) == [0.0, 0.0, 3.0]
+    assert sorted(gaps["later"]) == [10.0, 13.0, 15.0]
     assert stood("x", [0.0, 3.0, 0.2]).still == 1
