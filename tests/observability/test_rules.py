@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from functools import cache
 from itertools import chain
+from pathlib import Path
 
 import pytest
 import yaml
@@ -39,7 +40,7 @@ def test_the_rules_are_valid() -> None:
 @pytest.mark.prometheus
 @needs_prometheus
 @pytest.mark.parametrize("file", files.PROMTOOL_TESTS, ids=lambda file: file.stem)
-def test_alerts_fire_when_they_should_and_at_no_other_time(file: files.Path) -> None:
+def test_alerts_fire_when_they_should_and_at_no_other_time(file: Path) -> None:
     promtool("test", "rules", str(file))
 
 
@@ -63,7 +64,7 @@ def test_each_alert_has_its_page_and_each_page_its_alert() -> None:
 
 
 @pytest.mark.parametrize("page", sorted(files.RUNBOOKS.glob("*.md")), ids=lambda page: page.stem)
-def test_a_page_says_where_to_look_what_to_do_and_when_it_is_over(page: files.Path) -> None:
+def test_a_page_says_where_to_look_what_to_do_and_when_it_is_over(page: Path) -> None:
     text = page.read_text()
     assert text.startswith(f"# {page.stem}\n")
     assert "## Over when" in text
