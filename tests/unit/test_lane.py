@@ -285,3 +285,24 @@ def test_closing_finishes_what_was_submitted() -> None:
     assert [len(future.result(0)) for future in futures] == [2, 2, 2, 2]
     with pytest.raises(DeviceLost):
         running.submit(numbered(1))
+
+
+def test_who_brings_a_batch_hears_when_its_turn_comes_and_not_before() -> None:
+    turns: list[str] = []
+    started, release = Event(), Event()
+
+    def slow(batch: Sequence[Job]) -> Answers:
+        turns.append("scored")
+        started.set()
+        assert release.wait(60)
+        return good(batch)
+
+    running = lane(slow)
+    first = running.submit(numbered(1), lambda: turns.append("first"))
+    assert started.wait(60)
+    second = running.submit(numbered(1), lambda: turns.append("second"))
+    assert turns == ["first", "scored"]
+    release.set()
+    assert [len(future.result(60)) for future in (first, second)] == [1, 1]
+    assert turns == ["first", "scored", "second", "scored"]
+    running.close()
