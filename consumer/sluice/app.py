@@ -29,8 +29,11 @@ from sluice.bus.client import (
 )
 from sluice.bus.codec import Codec, framing_of, signing_of
 from sluice.bus.committer import Connect, KafkaCommitter
+from sluice.bus.lag import Ends
 from sluice.bus.source import KafkaSource
+from sluice.core.backlog import Backlog
 from sluice.core.batcher import Batcher
+from sluice.core.books import Books
 from sluice.core.deadletter import Fuse
 from sluice.core.domain import Picture, Provenance
 from sluice.core.errors import BadSettings
@@ -40,6 +43,7 @@ from sluice.core.pipeline import Clocks, Pipeline, Steps
 from sluice.core.poison import Suspects, Watch
 from sluice.core.policy import Policy
 from sluice.core.seams import Observe
+from sluice.core.timesheet import Timesheet
 from sluice.media.fetch import Fetcher
 from sluice.media.pixels import preprocess_digest
 from sluice.media.pool import DecoderPool
@@ -51,6 +55,7 @@ from sluice.settings import Media, Models, Settings
 from sluice.telemetry import export, logs
 from sluice.telemetry.health import Pulse
 from sluice.telemetry.journal import Journal
+from sluice.telemetry.metrics import Meter
 from sluice.telemetry.watchers import Watchers
 from sluice_schemas import Mode
 
@@ -169,7 +174,7 @@ def consumer(settings: Settings, opening: Opening = PRODUCTION, watchers: Watche
             Pace(batching.max_flights, batching.drain_timeout_s, batching.retry_pause_s),
             clock=time.monotonic,
             sleep=time.sleep,
-            observe=meter,
+            books=_books(settings, source, meter),
             each_turn=_each_turn(settings, watchers, judge.lane.check, committer.serve, ask),
             watch=watch,
         )
@@ -248,6 +253,12 @@ def _source(settings: Settings, config: Config, opening: Opening) -> KafkaSource
 def _committer(settings: Settings, connect: Connect, observe: Observe) -> KafkaCommitter:
     timeout_s = settings.kafka.transaction_timeout_s
     return KafkaCommitter(connect, timeout_s=timeout_s, clock=time.monotonic, observe=observe)
+
+
+def _books(settings: Settings, source: KafkaSource, meter: Meter) -> Books:
+    clock, kafka = time.monotonic, settings.kafka
+    ends = Ends.of(kafka, source.reached, every_s=settings.telemetry.lag_every_s, clock=clock)
+    return Books(meter, meter.all, Backlog(ends, kafka.group_id, meter, clock, time.time), Timesheet(clock, meter))
 
 
 def _each_turn(settings: Settings, watchers: Watchers, *duties: Callable[[], None]) -> Callable[[], None]:

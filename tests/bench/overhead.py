@@ -26,7 +26,6 @@ from sluice import app
 from sluice.app import CLOCKS
 from sluice.cli.run import Stop
 from sluice.core.domain import Batch, FillReason, Judged, Picture
-from sluice.core.seams import Observe
 from sluice.settings.sources import load
 from sluice.telemetry.metrics import Meter
 from tests.bench import blank, rig
@@ -55,15 +54,15 @@ def stages(*, sampled: float, rounds: int = 40) -> dict[str, float]:
     """Return microseconds an event by stage, as they were measured: `road` and `landing` hold others."""
     backlog = list(events((rounds + 2) * BATCH))
     batch, landing = (Batch(tuple(backlog[:count]), FillReason.COUNT, CLOCKS.monotonic()) for count in (BATCH, LANDING))
-    with telemetry(sampled) as observe, road(observe) as pipeline:
+    with telemetry(sampled) as meter, road(meter) as pipeline:
         outcomes = [outcome for outcome in pipeline.outcomes(landing) if isinstance(outcome, Judged)]
-        with on_kafka(backlog, outcomes, observe) as kafka:
-            turn = turning([*outcomes[:BATCH]], observe)
+        with on_kafka(backlog, outcomes, meter) as kafka:
+            turn = turning([*outcomes[:BATCH]], meter, meter.all)
             return interleaved(on_the_road(pipeline, batch) | {"loop": turn} | kafka, rounds)
 
 
 @contextmanager
-def telemetry(sampled: float) -> Iterator[Observe]:
+def telemetry(sampled: float) -> Iterator[Meter]:
     """Record the share `sampled` of all spans, and every metric."""
     tracers = TracerProvider(sampler=ParentBased(TraceIdRatioBased(sampled)))
     tracers.add_span_processor(BatchSpanProcessor(InMemorySpanExporter()))

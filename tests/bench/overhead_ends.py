@@ -14,10 +14,11 @@ from sluice.core.batcher import Batcher
 from sluice.core.deadletter import Fuse
 from sluice.core.domain import GroupMetadata, Judged, Message, Offsets, Outcome, Record, next_offsets
 from sluice.core.loop import Loop, Pace
-from sluice.core.seams import Observe
+from sluice.core.seams import Observe, ObserveAll
 from sluice.settings import Kafka
 from tests.bench.overhead_stages import BATCH, PLACE, TOPICS, Way, counting
 from tests.bench.rig import joined
+from tests.support.books import books
 from tests.support.mock_cluster import MockCluster
 
 PATIENCE_S = 30.0
@@ -51,7 +52,7 @@ class Idle:
         self.published += len(messages)
 
 
-def turning(outcomes: list[Outcome], observe: Observe) -> Way:
+def turning(outcomes: list[Outcome], observe: Observe, observe_all: ObserveAll | None = None) -> Way:
     """Return what turns of the loop cost that launch and land as much as may fly, source and committer aside."""
     idle = Idle([outcome.record for outcome in outcomes])
     landed: Future[list[Outcome]] = Future()
@@ -65,7 +66,7 @@ def turning(outcomes: list[Outcome], observe: Observe) -> Way:
         Pace(4, 20.0, 2.0),
         clock=CLOCKS.monotonic,
         sleep=time.sleep,
-        observe=observe,
+        books=books(observe=observe, observe_all=observe_all, clock=CLOCKS.monotonic, now_s=time.time),
     )
     each = len(outcomes[0].messages)
 

@@ -15,6 +15,7 @@ from sluice.core.batcher import Batcher
 from sluice.core.deadletter import Fuse
 from sluice.core.domain import Batch, Judged, Message, Outcome, Partition, Record
 from sluice.core.loop import Loop, Pace
+from tests.support.books import books
 from tests.support.outcomes import judged
 
 PARTITION = Partition("images", 0)
@@ -135,9 +136,6 @@ def outcome(record: Record) -> Judged:
 
 def played(world: World, batcher: Batcher, pace: Pace) -> World:
     """Turn a loop until everything that comes has landed."""
-
-    def observe(*_: object) -> None: ...
-
     loop = Loop(
         source=world,
         committer=world,
@@ -147,7 +145,7 @@ def played(world: World, batcher: Batcher, pace: Pace) -> World:
         pace=pace,
         clock=lambda: world.now_s,
         sleep=world.advance,
-        observe=observe,
+        books=books(),
     )
     while len(world.ages_s) < len(world.arrivals_s):
         loop.turn()

@@ -20,6 +20,7 @@ from sluice.core.domain import Batch, Notes, Outcome, Partition, Record
 from sluice.core.errors import DependencyDown, Fenced
 from sluice.core.loop import Loop, Pace
 from sluice.core.poison import Suspects, Watch
+from tests.support.books import books
 from tests.support.fake_bus import FakeCluster, Fate
 from tests.support.outcomes import VERDICTS, judged, rejected
 
@@ -109,7 +110,7 @@ class World:
             pace=Pace(max_flights=self.rng.randint(1, 4), drain_timeout_s=5.0, retry_pause_s=1.0),
             clock=lambda: self.now,
             sleep=lambda _: None,
-            observe=observe,
+            books=books(observe=observe),
             watch=Watch.resumed(suspects, last, keep),
         )
         loop.source.subscribe(on_revoke=loop._revoke, on_lost=loop._lose)

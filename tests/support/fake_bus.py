@@ -154,9 +154,13 @@ class FakeSource:
         self._paused = False
         self._on_revoke: OnPartitions = lambda _: None
         self._on_lost: OnPartitions = lambda _: None
+        self._on_assign: OnPartitions = lambda _: None
 
-    def subscribe(self, *, on_revoke: OnPartitions, on_lost: OnPartitions) -> None:
+    def subscribe(
+        self, *, on_revoke: OnPartitions, on_lost: OnPartitions, on_assign: OnPartitions = lambda _: None
+    ) -> None:
         """Join the group, which starts a rebalance."""
+        self._on_assign = on_assign
         self._on_revoke = on_revoke
         self._on_lost = on_lost
         self._enter()
@@ -178,6 +182,7 @@ class FakeSource:
         if self._generation != group.generation:
             self._generation = group.generation
             self._positions = {p: self._cluster.committed_offset(p) or 0 for p in group.shares[self.name]}
+            self._on_assign(frozenset(self._positions))
             return []
         return [] if self._paused else self._fetch(limit)
 
@@ -197,11 +202,6 @@ class FakeSource:
     def group_metadata(self) -> GroupMetadata:
         """Member and generation."""
         return Membership(self.name, self._generation)
-
-    def lag(self) -> dict[Partition, int]:
-        """Count the records after the committed offset, per partition of ours."""
-        cluster = self._cluster
-        return {p: cluster.end_offset(p) - (cluster.committed_offset(p) or 0) for p in self._positions}
 
     def close(self) -> None:
         """Leave the group; partitions that are still ours are revoked first."""

@@ -208,13 +208,5 @@ class ScriptedConsumer:
     def resume(self, handles: Sequence[TopicPartition]) -> None:
         self._note("resume", handles)
 
-    def committed(self, handles: list[TopicPartition], timeout: float) -> list[TopicPartition]:
-        del timeout
-        return [TopicPartition(handle.topic, handle.partition, 4 if handle.partition else -1001) for handle in handles]
-
-    def get_watermark_offsets(self, handle: TopicPartition, *, cached: bool) -> tuple[int, int]:
-        assert cached
-        return (2, 10) if handle.partition < 2 else (-1001, -1001)
-
     def _note(self, name: str, handles: Sequence[TopicPartition]) -> None:
         self.calls.append((name, tuple(sorted(handle.partition for handle in handles))))

@@ -11,6 +11,7 @@ from sluice.core.deadletter import Fuse
 from sluice.core.domain import Batch, Outcome, Partition
 from sluice.core.errors import DependencyDown, DeviceLost, Fenced, TooManyDeadLetters
 from sluice.core.loop import Loop, Pace
+from tests.support.books import books
 from tests.support.fake_bus import FakeCluster, FakeSource, Fate
 from tests.support.outcomes import VERDICTS, judged, rejected
 
@@ -34,7 +35,7 @@ class Bench:
             pace=Pace(max_flights=max_flights, drain_timeout_s=1.0, retry_pause_s=5.0),
             clock=lambda: self.now,
             sleep=self.sleep,
-            observe=lambda name, value, labels: self.seen.append((name, value, dict(labels))),
+            books=books(observe=lambda name, value, labels: self.seen.append((name, value, dict(labels)))),
         )
 
     def start(self, records: int) -> None:

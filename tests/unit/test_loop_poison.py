@@ -12,6 +12,7 @@ from sluice.core.domain import Batch, Notes, Outcome, Span
 from sluice.core.errors import DependencyDown, DeviceLost, Fenced
 from sluice.core.loop import Loop, Pace
 from sluice.core.poison import Suspects, Watch
+from tests.support.books import books
 from tests.support.fake_bus import FakeCluster, Fate
 from tests.support.outcomes import VERDICTS, judged, rejected
 
@@ -38,7 +39,7 @@ class Bench:
             pace=Pace(max_flights=2, drain_timeout_s=1.0, retry_pause_s=1.0),
             clock=lambda: self.now,
             sleep=self.sleep,
-            observe=lambda *_: None,
+            books=books(),
             watch=Watch(Suspects(2, 2, spans), self.notes.append),
         )
 

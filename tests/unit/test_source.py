@@ -266,9 +266,14 @@ def test_a_topic_that_appears_is_read(bench: Bench) -> None:
     assert bench.poll() == []
 
 
-def test_lag_counts_from_the_committed_offset_or_the_beginning(bench: Bench) -> None:
-    bench.assign(0, 1, 2)
-    assert bench.source.lag() == {Partition("t", 0): 8, Partition("t", 1): 6}
+def test_the_end_of_a_partition_is_no_record_and_no_error_but_tells_where_reading_stands(bench: Bench) -> None:
+    bench.assign(0, 1)
+    bench.consumer.incoming.extend([Received(0, 4), Received(0, 6, error=KafkaError(KafkaError._PARTITION_EOF, "end"))])
+    assert bench.poll() == [(0, 4)]
+    assert bench.source.reached == {Partition("t", 0): 6}
+    bench.consumer.incoming.append(bench.consumer.revoked(0))
+    bench.poll()
+    assert bench.source.reached == {}
 
 
 def test_another_thread_may_not_poll(bench: Bench) -> None:

@@ -63,6 +63,7 @@ def consumer_config(kafka: Kafka) -> Config:
         "enable.auto.offset.store": False,
         "isolation.level": "read_committed",
         "auto.offset.reset": "earliest",  # librdkafka's default, latest, silently skips images
+        "enable.partition.eof": True,  # lag is 0 where nothing further is to be read, commit markers or not
         "max.poll.interval.ms": _ms(kafka.max_poll_interval_s),
         "queued.min.messages": kafka.queued_min_messages,
         "queued.max.messages.kbytes": kafka.queued_max_kbytes,

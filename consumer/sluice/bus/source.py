@@ -22,8 +22,11 @@ from sluice.core.spans import polled
 OnPartitions = Callable[[frozenset[Partition]], None]
 Protocol = Literal["classic", "consumer"]
 
-LAG_TIMEOUT_S = 0.2
 _logger = logging.getLogger(__name__)
+
+
+def _nothing(_: frozenset[Partition]) -> None:
+    pass
 
 
 class KafkaSource:
@@ -47,12 +50,16 @@ class KafkaSource:
         self._taken: set[Partition] = set()  # revoked or lost during the present poll
         self._fresh: set[Partition] = set()  # assigned during the present poll
         self._paused = False
-        self._on_revoke: OnPartitions = _ignore
-        self._on_lost: OnPartitions = _ignore
+        self._on_revoke: OnPartitions = _nothing
+        self._on_lost: OnPartitions = _nothing
+        self._on_assign: OnPartitions = _nothing
+        self.reached: dict[Partition, int] = {}
+        """Where reading last found nothing further, by partition of ours: the offset at which it goes on."""
 
-    def subscribe(self, *, on_revoke: OnPartitions, on_lost: OnPartitions) -> None:
+    def subscribe(self, *, on_revoke: OnPartitions, on_lost: OnPartitions, on_assign: OnPartitions = _nothing) -> None:
         """Join the group."""
         self._owner.check()
+        self._on_assign = on_assign
         self._on_revoke = on_revoke
         self._on_lost = on_lost
         self._consumer.subscribe([self._topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
@@ -109,23 +116,6 @@ class KafkaSource:
         self._owner.check()
         return self._consumer.consumer_group_metadata()
 
-    def lag(self) -> dict[Partition, int]:
-        """Count the records after the committed offset, per partition of ours; waits at most `LAG_TIMEOUT_S`.
-
-        End offsets are those the last fetch reported; a partition never fetched from is left out.
-        """
-        self._owner.check()
-        try:
-            committed = self._consumer.committed(_handles(self._assigned), timeout=LAG_TIMEOUT_S)
-        except KafkaException:
-            return {}
-        behind: dict[Partition, int] = {}
-        for handle in committed:
-            low, end = self._consumer.get_watermark_offsets(handle, cached=True)
-            if end >= 0 and not handle.error:
-                behind[_partition(handle)] = end - (handle.offset if handle.offset >= 0 else max(low, 0))
-        return behind
-
     def close(self) -> None:
         """Leave the group; `on_revoke` runs for what is still ours."""
         self._owner.check()
@@ -134,11 +124,13 @@ class KafkaSource:
     def _assign(self, consumer: Consumer, handles: list[TopicPartition]) -> None:
         self._reachable.seen()
         (consumer.incremental_assign if self._incremental else consumer.assign)(handles)
-        self._assigned |= {_partition(handle) for handle in handles}
+        partitions = frozenset(_partition(handle) for handle in handles)
+        self._assigned |= partitions
         # Paused until this poll is over: what it drains is then of the old term alone. librdkafka may or may not carry
         # a pause over from an earlier assignment, so it is said for every partition.
         consumer.pause(handles)
-        self._fresh |= {_partition(handle) for handle in handles}
+        self._fresh |= partitions
+        self._on_assign(partitions)
 
     def _revoke(self, consumer: Consumer, handles: list[TopicPartition]) -> None:
         self._give_up(consumer, handles, self._on_revoke)
@@ -151,6 +143,8 @@ class KafkaSource:
         self._taken |= partitions
         report(partitions)
         self._assigned -= partitions
+        for partition in partitions:
+            self.reached.pop(partition, None)
         if self._incremental:
             consumer.incremental_unassign(handles)
         else:
@@ -165,9 +159,15 @@ class KafkaSource:
 
     def _failed(self, message: KafkaMessage) -> bool:
         error = message.error()
-        if error:
+        if not error:
+            return False
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  its public name
+            partition = Partition(message.topic() or "", message.partition() or 0)
+            if partition not in self._taken:
+                self.reached[partition] = message.offset() or 0
+        else:
             self._report(error)
-        return bool(error)
+        return True
 
     def _report(self, error: KafkaError) -> None:
         """Sort out an error: what will not pass ends the process, the rest librdkafka tries again by itself."""
@@ -207,7 +207,3 @@ def _partition(handle: TopicPartition) -> Partition:
 
 def _handles(partitions: Iterable[Partition]) -> list[TopicPartition]:
     return [TopicPartition(partition.topic, partition.index) for partition in partitions]
-
-
-def _ignore(_: frozenset[Partition]) -> None:
-    pass

@@ -1,7 +1,7 @@
 """Cut the log into batches: by count, by bytes, or as it stands. No clock of its own."""
 
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from sluice.core.domain import Batch, FillReason, Partition, Record
 from sluice.core.poison import NOBODY, Suspects
@@ -25,6 +25,10 @@ class Batcher:
     def __len__(self) -> int:
         """Return how many records wait."""
         return len(self._waiting)
+
+    def __iter__(self) -> Iterator[Record]:
+        """Yield the records that wait, in log order."""
+        return iter(self._waiting)
 
     @property
     def full(self) -> bool:

@@ -1,6 +1,6 @@
 """The fuse: too many dead letters mean that something else is broken, so stop and say so."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from sluice.core.domain import Outcome, Partition, Rejected
@@ -26,6 +26,11 @@ class Fuse:
     def share(self) -> float:
         """Dead letters among the remembered records, 0 to 1."""
         return sum(self.recent) / len(self.recent) if self.recent else 0.0
+
+    def level(self, ours: Collection[Partition]) -> float:
+        """Return the largest share used of a limit, 0 to 1, where 1 is blown; of the runs those in `ours` count."""
+        run = max((self.runs.get(partition, 0) for partition in ours), default=0)
+        return max(run / (self.max_run + 1), sum(self.recent) / (int(self.max_share * self.window) + 1))
 
     def after(self, outcomes: Sequence[Outcome]) -> "Fuse":
         """Return the fuse after `outcomes`; raises TooManyDeadLetters where a limit is passed."""

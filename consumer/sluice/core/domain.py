@@ -5,7 +5,7 @@ Record -> Batch -> (ImageGenerated, Picture) -> Job -> Scores -> Decision -> Out
 All are frozen and carry what the next step needs. Arrays are uint8, height x width x RGB.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.core.errors import Rejection
+from sluice.core.errors import DependencyDown, Rejection
 from sluice_schemas import Clip, Concept, DeadLetter, ModelRef, Quality, Status, Technical, Verdict
 
 Headers = tuple[tuple[str, bytes | None], ...]
@@ -201,6 +201,28 @@ class Flight:
         """Whether none of its records are ours any more."""
         return self.batch.partitions <= self.lost
 
+    @property
+    def down(self) -> DependencyDown | None:
+        """What stopped it, if a dependency did."""
+        error = self.outcomes.exception() if self.outcomes.done() else None
+        return error if isinstance(error, DependencyDown) else None
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing of it is waited for any more."""
+        return self.outcomes.done() and (self.down is None or self.gone)
+
+    @property
+    def ours(self) -> Iterator[Outcome]:
+        """The outcomes that are ours to land, once it is finished."""
+        if self.down is None:
+            yield from (outcome for outcome in self.outcomes.result() if outcome.record.partition not in self.lost)
+
+    @property
+    def waiting(self) -> Iterator[Record]:
+        """The records that are ours to land, finished or not."""
+        return (record for record in self.batch.records if record.partition not in self.lost)
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -230,7 +252,7 @@ class Notes:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How far a partition reaches: up to, not including, `end`; nothing before `settled` waits, None if that is unknown.
+    """How far a partition reaches: up to, not including, `end`; nothing before `settled` waits, None where unknown.
 
     `settled` is what the group had committed before, or where reading found nothing further.
     """

@@ -10,21 +10,21 @@
   travel alone, one flight at a time.
 """
 
-import logging
-from collections import Counter, deque
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
 
 from sluice.core.batcher import Batcher
+from sluice.core.books import Books
 from sluice.core.deadletter import Fuse
-from sluice.core.domain import Batch, FillReason, Flight, Outcome, Partition, Rejected, next_offsets
-from sluice.core.errors import DependencyDown, Fatal, TransactionAborted
+from sluice.core.domain import Batch, FillReason, Flight, Partition, Record
+from sluice.core.errors import Fatal
+from sluice.core.landing import Landing
+from sluice.core.outage import Outage
 from sluice.core.poison import Watch
 from sluice.core.pressure import Pressure
-from sluice.core.seams import Committer, Observe, Road, Source
-
-_logger = logging.getLogger(__name__)
+from sluice.core.seams import Committer, Road, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +57,18 @@ class Loop:
     pace: Pace
     clock: Callable[[], float]
     sleep: Callable[[float], None]
-    observe: Observe
+    books: Books
     each_turn: Callable[[], None] = lambda: None
     watch: Watch = field(default_factory=Watch)
     flights: deque[Flight] = field(default_factory=deque)
     pressure: Pressure = field(init=False)
-    _retry_at: float = 0.0
+    outage: Outage = field(init=False)
+    landing: Landing = field(init=False)
 
     def __post_init__(self) -> None:
-        self.pressure = Pressure(self.source, self.pace.full_grace_s, self.clock, self.observe)
+        self.pressure = Pressure(self.source, self.pace.full_grace_s, self.clock, self.books.observe)
+        self.outage = Outage(self.pace.retry_pause_s, self.clock, self.books.observe)
+        self.landing = Landing(self.source, self.committer, self.fuse, self.books)
 
     def run(self, stopping: Callable[[], bool]) -> int:
         """Turn until `stopping` says so, then drain; return how many flights were left behind.
@@ -73,7 +76,7 @@ class Loop:
         Raises Fatal errors as they come. Afterwards nothing lands any more: leaving the group revokes partitions, and
         a fenced member that committed once more would open a producer and fence its successor.
         """
-        self.source.subscribe(on_revoke=self._revoke, on_lost=self._lose)
+        self.source.subscribe(on_assign=self.books.assigned, on_revoke=self._revoke, on_lost=self._lose)
         try:
             while not stopping():
                 self.turn()
@@ -92,6 +95,7 @@ class Loop:
         self._note()
         self._land()
         self._retry()
+        self.books.turn(self._waiting)
 
     def drain(self) -> None:
         """Land what is in flight, within the drain timeout; what was only polled goes to the next owner."""
@@ -100,9 +104,11 @@ class Loop:
         deadline = self.clock() + self.pace.drain_timeout_s
         while self.flights and self.clock() < deadline:
             self.each_turn()
-            self.source.poll(1, self.pace.busy_poll_s)
+            with self.books.time.during("poll"):
+                self.source.poll(1, self.pace.busy_poll_s)
             self._land()
             self._retry()
+            self.books.turn(self._waiting)
 
     @property
     def _full(self) -> bool:
@@ -121,11 +127,16 @@ class Loop:
 
     def _poll(self) -> bool:
         """Poll once, if the deque lets us; return whether a whole batch came, so that more may be there at once."""
-        if not self.pressure.polls(full=self._full and self.batcher.full):
-            self.sleep(self.pace.busy_poll_s)
-            return False
-        wait_s = self.pace.busy_poll_s if self.flights or self.batcher else self.pace.idle_poll_s
-        records = self.source.poll(self.batcher.max_records, wait_s)
+        full, busy = self._full and self.batcher.full, bool(self.flights or self.batcher)
+        with self.books.time.during("backpressure" if full else "poll" if busy else "idle"):
+            if not self.pressure.polls(full=full):
+                self.sleep(self.pace.busy_poll_s)
+                return False
+            started = self.clock()
+            records = self.source.poll(
+                self.batcher.max_records, self.pace.busy_poll_s if busy else self.pace.idle_poll_s
+            )
+        self.books.polled(records, self.clock() - started)
         self.batcher.add(records)
         return len(records) == self.batcher.max_records
 
@@ -133,11 +144,11 @@ class Loop:
         while not self._full and (batch := self._cut()):
             self._note(batch)
             self.flights.append(Flight(batch, self.road(batch)))
-            self.observe("sluice.batch.records", len(batch.records), {"reason": batch.reason})
-        self.observe("sluice.flights", len(self.flights), {})
+            self.books.observe("sluice.batch.records", len(batch.records), {"reason": batch.reason})
+        self.books.observe("sluice.flights", len(self.flights), {})
 
     def _cut(self) -> Batch | None:
-        unfinished = sum(not _finished(flight) for flight in self.flights)
+        unfinished = sum(not flight.finished for flight in self.flights)
         return self.batcher.cut(self.clock(), self.watch.suspects, greedy=unfinished < self.pace.ahead)
 
     def _note(self, *launching: Batch) -> None:
@@ -145,75 +156,39 @@ class Loop:
 
     def _land(self) -> None:
         """Commit all finished flights at the head in one transaction; on an abort they stay for the next turn."""
-        finished = list(takewhile(_finished, self.flights))
+        finished = list(takewhile(lambda flight: flight.finished, self.flights))
         if not finished:
             return
-        outcomes = [outcome for flight in finished for outcome in _ours(flight)]
-        fuse = self.fuse.after(outcomes)
-        started = self.clock()
-        if outcomes:
-            messages = [message for outcome in outcomes for message in outcome.messages]
-            try:
-                self.committer.commit(messages, next_offsets(outcomes), self.source.group_metadata())
-            except TransactionAborted:
-                self.observe("sluice.transactions.aborted", 1, {})
-                return
-        self.fuse = fuse
+        outcomes = [outcome for flight in finished for outcome in flight.ours]
+        if outcomes and not self.landing.done(outcomes):
+            return
         self.watch.landed(outcomes)
         for _ in finished:
             self.flights.popleft()
-        self.observe("sluice.landing.duration", self.clock() - started, {})
-        _count(outcomes, self.observe)
 
     def _retry(self) -> None:
         """Launch again the flights that a dependency stopped, once the pause is over."""
-        down = [(flight, error) for flight in self.flights if (error := _down(flight)) and not flight.gone]
-        now = self.clock()
-        if not down:
-            self._retry_at = 0.0
-        elif not self._retry_at:
-            error = down[0][1]
-            self._retry_at = now + self.pace.retry_pause_s
-            self.observe("sluice.dependency.down", 1, {"dependency": error.dependency})
-            _logger.warning("%s; trying again in %g s, records wait", error, self.pace.retry_pause_s)
-        elif now >= self._retry_at:
-            self._retry_at = 0.0
-            self._note(*(flight.batch for flight, _ in down))
-            for flight, _ in down:
-                flight.outcomes = self.road(flight.batch)
+        held = self.outage.over(self.flights)
+        if held:
+            self._note(*(flight.batch for flight in held))
+        for flight in held:
+            flight.outcomes = self.road(flight.batch)
+
+    def _waiting(self) -> Iterator[Record]:
+        """Yield what was polled and has not landed, in the log's order."""
+        for flight in self.flights:
+            yield from flight.waiting
+        yield from self.batcher
 
     def _revoke(self, partitions: frozenset[Partition]) -> None:
         self._land()
-        self._lose(partitions)
+        self._give_up(partitions, "revoked")
 
     def _lose(self, partitions: frozenset[Partition]) -> None:
-        self.observe("sluice.rebalances", 1, {"kind": "revoked"})
+        self._give_up(partitions, "lost")
+
+    def _give_up(self, partitions: frozenset[Partition], kind: str) -> None:
+        self.books.gone(partitions, kind)
         self.batcher.drop(partitions)
         for flight in self.flights:
             flight.lost |= partitions
-
-
-def _count(outcomes: list[Outcome], observe: Observe) -> None:
-    for status, count in Counter(outcome.verdict.status for outcome in outcomes).items():
-        observe("sluice.verdicts", count, {"status": status})
-    rejected = (outcome.verdict for outcome in outcomes if isinstance(outcome, Rejected))
-    for reason, count in Counter(verdict.indeterminate_reason or "" for verdict in rejected).items():
-        observe("sluice.dead_letters", count, {"reason": reason})
-
-
-def _finished(flight: Flight) -> bool:
-    """Whether nothing of the flight is waited for any more."""
-    return flight.outcomes.done() and (_down(flight) is None or flight.gone)
-
-
-def _ours(flight: Flight) -> list[Outcome]:
-    """Return the outcomes of a finished flight that are ours to land."""
-    if _down(flight):
-        return []
-    return [outcome for outcome in flight.outcomes.result() if outcome.record.partition not in flight.lost]
-
-
-def _down(flight: Flight) -> DependencyDown | None:
-    """Return what stopped the flight, if a dependency did."""
-    error = flight.outcomes.exception() if flight.outcomes.done() else None
-    return error if isinstance(error, DependencyDown) else None

@@ -7,7 +7,19 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Literal, Protocol
 
-from sluice.core.domain import Batch, GroupMetadata, Job, Message, Notes, Offsets, Outcome, Partition, Record, Scores
+from sluice.core.domain import (
+    Batch,
+    Extent,
+    GroupMetadata,
+    Job,
+    Message,
+    Notes,
+    Offsets,
+    Outcome,
+    Partition,
+    Record,
+    Scores,
+)
 from sluice.core.errors import Rejection
 
 
@@ -19,8 +31,13 @@ class Source(Protocol):
         *,
         on_revoke: Callable[[frozenset[Partition]], None],
         on_lost: Callable[[frozenset[Partition]], None],
+        on_assign: Callable[[frozenset[Partition]], None] = ...,
     ) -> None:
-        """Join the group. `on_revoke` runs inside `poll` while the partitions are still ours; `on_lost` when not."""
+        """Join the group. All run inside `poll`.
+
+        `on_assign` runs before anything is read of the partitions, `on_revoke` while they are still ours, `on_lost`
+        when not.
+        """
 
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
         """Return up to `limit` records, waiting at most `timeout_s` for the first; also serves rebalances.
@@ -66,6 +83,9 @@ Begun = Callable[[], None]
 
 Lane = Callable[[Sequence[Job], Begun], Future[list[Scores | Rejection]]]
 """Pictures go in; for each, scores or the reason there are none."""
+
+Extents = Callable[[Collection[Partition]], Mapping[Partition, Extent]]
+"""How far partitions reach, as last heard of; those not heard of yet are left out. Asks in passing, never waits."""
 
 Journal = Callable[[Notes], None]
 """Keep these notes, in place of the last ones, for the next life of this process. Returns soon, never raises."""

@@ -120,7 +120,7 @@ MEANINGS: Mapping[MetricName, Meaning] = {
         {"status": (), "generator": ()},
     ),
     "sluice.dead_letters": _counter("{record}", "Records that could not be judged", {"stage": (), "reason": ()}),
-    "sluice.fuse.level": _gauge("1", "Largest share used of a limit of the fuse: beyond 1 it is blown"),
+    "sluice.fuse.level": _gauge("1", "Largest share used of a limit of the fuse; at 1 it is blown"),
     "sluice.margin": _histogram(
         "1", "Margin of each judged image's nearest concept; below 0 no concept is present", _MARGIN
     ),

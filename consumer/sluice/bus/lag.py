@@ -1,0 +1,103 @@
+"""How far our partitions reach, asked of the brokers in passing: nobody waits for an answer.
+
+The end is the high watermark, so that images of a transaction that hangs undecided count as waiting, too. librdkafka's
+own lag stops at the last stable offset, and is unknown before the first commit.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, Self
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
+
+from sluice.bus.client import admin_config, error_of, open_admin
+from sluice.core.domain import Extent, Partition
+from sluice.settings import Kafka
+
+_logger = logging.getLogger(__name__)
+_PATIENCE_S = 10.0
+
+
+class Ends:
+    """Satisfies the `Extents` seam. `reached` are the offsets where reading found nothing further.
+
+    Asks at once when there is a partition it has not heard of, and every `every_s` seconds of `clock`; one question
+    is out at a time, and brokers that do not answer leave the last value.
+    """
+
+    def __init__(
+        self,
+        admin: AdminClient,
+        group: str,
+        reached: Mapping[Partition, int],
+        *,
+        every_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._admin = admin
+        self._group = group
+        self._reached = reached
+        self._every_s = every_s
+        self._clock = clock
+        self._ask_at_s = 0.0
+        self._ends: dict[Partition, int] = {}
+        self._committed: dict[Partition, int] = {}
+        self._asked: frozenset[Partition] = frozenset()
+        self._open: list[tuple[Future[Any], Callable[[Any], None]]] = []
+
+    @classmethod
+    def of(cls, kafka: Kafka, reached: Mapping[Partition, int], *, every_s: float, clock: Callable[[], float]) -> Self:
+        """Ask over a connection of its own. What goes wrong with it is told by those that nothing goes without."""
+        return cls(open_admin(admin_config(kafka), _hushed), kafka.group_id, reached, every_s=every_s, clock=clock)
+
+    def __call__(self, partitions: Collection[Partition]) -> Mapping[Partition, Extent]:
+        """Return what is known of `partitions`, and ask for more when it is time to."""
+        self._hear()
+        ours = frozenset(partitions)
+        self._forget(ours)
+        if not self._open and ours and (ours != self._asked or self._clock() >= self._ask_at_s):
+            self._asked, self._ask_at_s = ours, self._clock() + self._every_s
+            self._ask([TopicPartition(partition.topic, partition.index) for partition in ours])
+        return {
+            partition: Extent(self._ends[partition], self._settled(partition)) for partition in ours & set(self._ends)
+        }
+
+    def _settled(self, partition: Partition) -> int | None:
+        known = [found[partition] for found in (self._committed, self._reached) if partition in found]
+        return max(known, default=None)
+
+    def _forget(self, ours: frozenset[Partition]) -> None:
+        for known in (self._ends, self._committed):
+            for partition in known.keys() - ours:
+                del known[partition]
+
+    def _ask(self, handles: list[TopicPartition]) -> None:
+        latest = dict.fromkeys(handles, OffsetSpec.latest())
+        for handle, end in self._admin.list_offsets(latest, request_timeout=_PATIENCE_S).items():
+            self._open.append((end, partial(self._keep_end, Partition(handle.topic, handle.partition))))
+        group = [ConsumerGroupTopicPartitions(self._group, handles)]
+        for committed in self._admin.list_consumer_group_offsets(group, request_timeout=_PATIENCE_S).values():
+            self._open.append((committed, self._keep_committed))
+
+    def _keep_end(self, partition: Partition, found: ListOffsetsResultInfo) -> None:
+        self._ends[partition] = found.offset
+
+    def _keep_committed(self, found: ConsumerGroupTopicPartitions) -> None:
+        offsets = {Partition(h.topic, h.partition): h.offset for h in found.topic_partitions or [] if not h.error}
+        self._committed |= {partition: offset for partition, offset in offsets.items() if offset >= 0}
+
+    def _hear(self) -> None:
+        """Take the answers that have come."""
+        for answer, keep in [entry for entry in self._open if entry[0].done()]:
+            try:
+                keep(answer.result())
+            except KafkaException as exception:
+                _logger.debug("kafka: lag is not known: %s", error_of(exception).str())
+        self._open = [entry for entry in self._open if not entry[0].done()]
+
+
+def _hushed(error: KafkaError) -> None:
+    _logger.debug("kafka: %s", error.str())
