@@ -93,7 +93,9 @@ def test_prometheus_asks_the_port_that_answers(monkeypatch: pytest.MonkeyPatch, 
 def test_the_simulator_is_called_as_it_wants_to_be() -> None:
     service = SERVICES["simulator"]
     assert service["entrypoint"] == ["tini", "--", "python", "-m", "sluice_sim"]
-    assert arguments.options(arguments.parse(service["command"])).events is None
+    given = arguments.parse(service["command"])
+    assert arguments.options(given).events is None
+    assert given.otlp
 
 
 def test_every_mounted_folder_is_there() -> None:
@@ -121,7 +123,8 @@ def test_traces_go_where_grafana_reads_them(monkeypatch: pytest.MonkeyPatch, tmp
     tempo = yaml.safe_load(COMPOSE["configs"]["tempo"]["content"])
     port = tempo["distributor"]["receivers"]["otlp"]["protocols"]["http"]["endpoint"].rpartition(":")[2]
     assert settings("sluice", monkeypatch, tmp_path).telemetry.otlp
-    assert SERVICES["sluice"]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"] == f"http://tempo:{port}"
+    for service in ("sluice", "simulator"):
+        assert SERVICES[service]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"] == f"http://tempo:{port}"
     datasources = yaml.safe_load(COMPOSE["configs"]["datasources"]["content"])["datasources"]
     assert f"http://tempo:{tempo['server']['http_listen_port']}" in {source["url"] for source in datasources}
 
