@@ -110,7 +110,7 @@ def test_what_happened_before_the_window_is_in_the_totals_alone() -> None:
 
 def test_a_counter_that_went_back_is_of_a_new_process_and_all_it_counts_is_new() -> None:
     history = History(10.0)
-    history.add(0.0, Page({("sluice_verdicts_total", frozenset({("status", "ALLOW")})): 1000.0}, {}))
+    history.add(0.0, parse(BUSY.replace('generator="sd"} 30.0', 'generator="sd"} 1000.0')))
     assert seen(a=history.add(5.0, page())).total.judged_per_s == 10.0
 
 

@@ -36,7 +36,7 @@ def draw(sight: Sight, rates: Sequence[float], *, width: int, height: int) -> Re
     title = f"[bold]sluice top[/bold] [dim]{count} consumer{'s' * (count != 1)}, {span}[/dim]"
     return Panel(
         Group(*body), title=title, title_align="left", padding=(1, 2 if wide else 1), border_style="bright_black",
-        width=min(width, WIDEST),
+        width=WIDEST,
     )  # fmt: skip
 
 
