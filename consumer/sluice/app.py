@@ -197,8 +197,8 @@ def run(settings: Settings, stopping: Callable[[], bool], opening: Opening = PRO
     """Consume until `stopping` says so, then drain. Raises Fatal errors as they come."""
     telemetry, worker = settings.telemetry, transactional_id(settings.kafka)
     logs.configure(telemetry.log_level, telemetry.log_format)
-    watchers, scraped = Watchers.of(settings), telemetry.http_port is not None
-    told = export.exporting(version("sluice"), worker, watchers.meter, otlp=telemetry.otlp, scraped=scraped)
+    watchers = Watchers.of(settings)
+    told = export.exporting(telemetry, version("sluice"), worker, watchers.meter)
     with told, watchers.served(telemetry, stopping), consumer(settings, opening, watchers) as loop:
         gc.collect()
         gc.freeze()  # what is built by now stays; looking at all of it again and again took a fifth of the processor

@@ -122,7 +122,9 @@ def test_every_configuration_is_used_and_can_be_read() -> None:
 def test_traces_go_where_grafana_reads_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     tempo = yaml.safe_load(COMPOSE["configs"]["tempo"]["content"])
     port = tempo["distributor"]["receivers"]["otlp"]["protocols"]["http"]["endpoint"].rpartition(":")[2]
-    assert settings("sluice", monkeypatch, tmp_path).telemetry.otlp
+    telemetry = settings("sluice", monkeypatch, tmp_path).telemetry
+    assert telemetry.otlp
+    assert not telemetry.otlp_metrics  # Tempo takes none; Prometheus scrapes
     for service in ("sluice", "simulator"):
         assert SERVICES[service]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"] == f"http://tempo:{port}"
     datasources = yaml.safe_load(COMPOSE["configs"]["datasources"]["content"])["datasources"]

@@ -4,9 +4,15 @@ from collections.abc import Callable
 from threading import Event
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.metrics import _internal as metrics
+from opentelemetry.util._once import Once
 
 from sluice.core.deadline import Deadline
+from sluice.settings import Telemetry
 from sluice.telemetry import export
+from sluice.telemetry.metrics import Meter
+from tests.support.collector import collector
 
 
 def test_the_standard_variables_win_over_what_we_call_ourselves(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,3 +48,26 @@ def test_leaving_waits_for_what_is_on_its_way() -> None:
     sent: list[str] = []
     export._end([lambda: sent.append("spans"), lambda: sent.append("metrics")], Deadline(60.0, lambda: 0.0))
     assert sorted(sent) == ["metrics", "spans"]
+
+
+@pytest.mark.parametrize(("wanted", "sent"), [(True, {"sluice.ready"}), (False, set[str]())])
+def test_metrics_go_by_otlp_unless_they_are_not_wanted_there(
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: bool,  # noqa: FBT001
+    sent: set[str],
+) -> None:
+    """Spans go either way: one collector for traces alone is usual where Prometheus scrapes."""
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER_SET_ONCE", Once())
+    monkeypatch.setattr(metrics, "_METER_PROVIDER", None)
+    monkeypatch.setattr(metrics, "_METER_PROVIDER_SET_ONCE", Once())
+    monkeypatch.setattr(metrics, "_PROXY_METER_PROVIDER", metrics._ProxyMeterProvider())
+    with collector() as found:
+        found.listen()
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", found.address)
+        meter = Meter()
+        with export.exporting(Telemetry(otlp=True, otlp_metrics=wanted), "1", "worker-0", meter):
+            meter("sluice.ready", 1, {})
+            trace.get_tracer("test").start_span("judged").end()
+    assert [span.name for span in found.spans()] == ["judged"]
+    assert found.metric_names() & {"sluice.ready"} == sent

@@ -12,6 +12,7 @@ from opentelemetry.util._once import Once
 from prometheus_client.parser import text_string_to_metric_families
 
 from sluice.core.seams import Distribution, MetricName
+from sluice.settings import Telemetry
 from sluice.telemetry import export, exposition
 from sluice.telemetry.meanings import MEANINGS
 from sluice.telemetry.metrics import Meter
@@ -60,7 +61,7 @@ def scraped(monkeypatch: pytest.MonkeyPatch) -> Iterator[Meter]:
     monkeypatch.setattr(api, "_METER_PROVIDER_SET_ONCE", Once())
     monkeypatch.setattr(api, "_PROXY_METER_PROVIDER", api._ProxyMeterProvider())
     meter = Meter({"process.cpu.time": lambda: [(12.5, {})]})
-    with export.exporting("1", "worker-0", meter, otlp=False, scraped=True):
+    with export.exporting(Telemetry(http_port=0), "1", "worker-0", meter):
         yield meter
 
 

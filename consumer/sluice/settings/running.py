@@ -98,6 +98,10 @@ class Telemetry(Section):
         "auto", description="`auto`: console on a terminal, JSON lines otherwise."
     )
     otlp: bool = Field(False, description="Export spans and metrics by OTLP/HTTP to `OTEL_EXPORTER_OTLP_ENDPOINT`.")
+    otlp_metrics: bool = Field(
+        True,
+        description="With `otlp`, metrics too. Switch it off where Prometheus scrapes them and the collector takes traces alone: it would answer each export with an error.",
+    )
     image_spans: bool = Field(
         True,
         description="With `otlp`, also a span per image whose record's trace context is sampled, so that one image is one trace from its producer to its verdict.",

@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from sluice.core.deadline import Deadline
+from sluice.settings import Telemetry
 from sluice.telemetry.exposition import Reader
 from sluice.telemetry.metrics import Meter
 
@@ -29,22 +30,23 @@ LEAVE_WITHIN_S = 5.0
 
 
 @contextmanager
-def exporting(version: str, worker: str, meter: Meter, *, otlp: bool, scraped: bool) -> Iterator[None]:
+def exporting(telemetry: Telemetry, version: str, worker: str, meter: Meter) -> Iterator[None]:
     """Export spans and metrics as the standard `OTEL_*` variables say; those win over what is given here.
 
-    `otlp` sends them, `scraped` lets `exposition.text` tell the metrics; with neither nothing is collected. Leaving the
-    block sends what is left, for `LEAVE_WITHIN_S` at most.
+    With a port for scrapes `exposition.text` tells the metrics; with neither that nor OTLP nothing is collected.
+    Leaving the block sends what is left, for `LEAVE_WITHIN_S` at most.
     """
     resource = _resource(version, worker)
     readers: list[MetricReader] = []
     ends: list[Callable[[], None]] = []
-    if otlp:
+    if telemetry.otlp:
         tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
         tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         trace.set_tracer_provider(tracers)
-        readers.append(PeriodicExportingMetricReader(_Exporter(meter)))
         ends.append(tracers.shutdown)
-    if scraped:
+    if telemetry.otlp and telemetry.otlp_metrics:
+        readers.append(PeriodicExportingMetricReader(_Exporter(meter)))
+    if telemetry.http_port is not None:
         readers.append(Reader(meter))
     if readers:
         meters = MeterProvider(resource=resource, metric_readers=readers, shutdown_on_exit=False)
