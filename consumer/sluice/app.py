@@ -14,8 +14,6 @@ from functools import partial
 from importlib.metadata import version
 from typing import Protocol
 
-import structlog
-
 from sluice.bus.admission import enter
 from sluice.bus.client import (
     Config,
@@ -37,6 +35,7 @@ from sluice.core.books import Books
 from sluice.core.deadletter import Fuse
 from sluice.core.domain import Picture, Provenance
 from sluice.core.errors import BadSettings
+from sluice.core.events import tell
 from sluice.core.loop import Loop, Pace
 from sluice.core.outcomes import Clerk
 from sluice.core.pipeline import Clocks, Pipeline, Steps
@@ -59,7 +58,6 @@ from sluice.telemetry.metrics import Meter
 from sluice.telemetry.watchers import Watchers
 from sluice_schemas import Mode
 
-log = structlog.get_logger("sluice")
 CLOCKS = Clocks(monotonic=time.monotonic, now=lambda: datetime.now(UTC))
 
 
@@ -151,10 +149,12 @@ def consumer(settings: Settings, opening: Opening = PRODUCTION, watchers: Watche
         codec = _codec(settings)
         enter(settings.kafka, settings.topics, time.monotonic)
         worker = transactional_id(settings.kafka)
+        started = time.monotonic()
         judge = stack.enter_context(judging(settings, worker=worker, observe=meter, opening=opening))
-        health.loaded(f"{settings.models.bundle}, attested", lambda: judge.lane.trouble)
+        watchers.loaded(settings.models.bundle, time.monotonic() - started, lambda: judge.lane.trouble)
         ask = _asked(settings, judge, watchers)
         fetcher = stack.enter_context(Fetcher(settings.fetch, settings.media))
+        meter.ask("sluice.breaker.open", lambda: [(fetcher.resting, {})])
         threads = stack.enter_context(batch_threads(batching.max_flights, judge.lane))
         traced = settings.telemetry.otlp and settings.telemetry.image_spans
         road = Pipeline(_steps(codec, fetcher, judge), judge.clerk, CLOCKS, threads, meter, traced)
@@ -197,13 +197,14 @@ def run(settings: Settings, stopping: Callable[[], bool], opening: Opening = PRO
     """Consume until `stopping` says so, then drain. Raises Fatal errors as they come."""
     telemetry, worker = settings.telemetry, transactional_id(settings.kafka)
     logs.configure(telemetry.log_level, telemetry.log_format)
+    tell("starting", version=version("sluice"), worker=worker, bundle=settings.models.bundle)
     watchers = Watchers.of(settings)
     told = export.exporting(telemetry, version("sluice"), worker, watchers.meter)
     with told, watchers.served(telemetry, stopping), consumer(settings, opening, watchers) as loop:
         gc.collect()
         gc.freeze()  # what is built by now stays; looking at all of it again and again took a fifth of the processor
-        log.info("ready", bundle=settings.models.bundle, worker=worker)
-        log.info("drained", left=loop.run(watchers.heeding(stopping)))
+        tell("ready", worker=worker, bundle=settings.models.bundle)
+        tell("drained", left=loop.run(watchers.heeding(stopping)))
 
 
 def _asked(settings: Settings, judge: Judging, watchers: Watchers) -> Callable[[], None]:
@@ -214,6 +215,8 @@ def _asked(settings: Settings, judge: Judging, watchers: Watchers) -> Callable[[
     asked = canaries.of(settings.canary, judge.decoders.submit, judge.lane, judge.policy, watchers.meter)
     canaries.settle(asked, judge.lane, time.sleep)
     watchers.health.answered(f"{len(asked.known)} right", right=True)
+    known = "itself" if asked.by_itself else "file" if settings.canary.file else "shipped"
+    tell("canaries_right", canaries=len(asked.known), known=known)
     return asked.turn
 
 

@@ -17,9 +17,11 @@ from sluice import policies
 from sluice.bus import acls, admission, diagnosis, topics
 from sluice.bus.codec import framing_of
 from sluice.core.errors import BadSettings, BrokerLost, Denied, DependencyDown, WeightsNotAttested
-from sluice.models import load, plugin
+from sluice.models import canaries, load, plugin
 from sluice.models.device import describe
-from sluice.settings import Kafka, Settings
+from sluice.models.scorer import Extras
+from sluice.settings import Canary, Kafka, Settings
+from sluice.telemetry import http
 
 _BUNDLE = "SLUICE_MODELS__BUNDLE=openai, and sluice models fetch"
 _BLAMED = {"models.bundle is `": "SLUICE_MODELS__BUNDLE", "models.device": "SLUICE_MODELS__DEVICE"}
@@ -48,6 +50,7 @@ def examine(settings: Settings, now_s: float) -> Iterator[Row]:
     yield from _guarded("policy", "sluice policy check FILE", lambda: _policy(settings))
     yield from _references(settings)
     yield from _disk(settings)
+    yield _probes(settings)
     yield from _guarded(
         "models", _BUNDLE if not settings.models.bundle else "sluice models verify", lambda: _models(settings)
     )
@@ -105,6 +108,17 @@ def _disk(settings: Settings) -> Iterator[Row]:
         yield Row(f"disk {folder}", state, f"{free / 1024**3:.1f} GiB free", "" if state == "ok" else "make room")
 
 
+def _probes(settings: Settings) -> Row:
+    host, port = settings.telemetry.http_host, settings.telemetry.http_port
+    if port is None:
+        return Row("probes", "ok", "not over HTTP; SLUICE_TELEMETRY__HTTP_PORT=9464 answers them, and /metrics")
+    try:
+        with http.serving(host, port, {}):
+            return Row("probes", "ok", f"{host}:{port} is free for /livez, /readyz, /startupz and /metrics")
+    except BadSettings as error:
+        return Row("probes", "warn", str(error), "unless the consumer runs here already: SLUICE_TELEMETRY__HTTP_PORT")
+
+
 def _models(settings: Settings) -> Iterator[Row]:
     placed = load.place(settings.models)
     found = placed.attestation
@@ -119,6 +133,19 @@ def _models(settings: Settings) -> Iterator[Row]:
         yield Row("device", "ok", device)
     else:
         yield Row("device", "warn", f"{device}: about one image a second", "run where a GPU is")
+    yield from _guarded("canaries", "sluice models canaries --write FILE", lambda: _canaries(settings.canary, placed))
+
+
+def _canaries(canary: Canary, placed: load.Placed) -> Iterator[Row]:
+    if not canary.enabled:
+        yield Row("canaries", "warn", "none are asked: wrong verdicts go unnoticed", "SLUICE_CANARY__ENABLED=true")
+        return
+    known = canaries.chosen(canary.file, load.references(placed, Extras()))
+    if all(each.answer for each in known):
+        yield Row("canaries", "ok", f"{len(known)}, with known answers, every {canary.every_s:g} s")
+    else:
+        found = f"{len(known)}, held to their own first answers: what is wrong from the start goes unnoticed"
+        yield Row("canaries", "warn", found, "sluice models canaries --write FILE, and SLUICE_CANARY__FILE")
 
 
 def _registry(settings: Settings) -> Iterator[Row]:

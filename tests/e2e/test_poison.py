@@ -128,6 +128,6 @@ def test_a_lane_that_hangs_ends_the_process_within_its_bound_and_the_next_one_go
     outputs = Outputs(stage)
     with Worker(replace(hanging, given={**hanging.given, "SLUICE_MODELS__PLUGINS": ""})) as worker:
         outputs.follow(worker, lambda: len(outputs.verdicts) >= 12 and outputs.qualities >= 12)
-        assert "died with these in flight" in worker.log.read_text()
+        assert "died_in_flight" in worker.log.read_text()
     assert [verdict.source.offset for verdict in outputs.verdicts] == list(range(12))
     assert (outputs.letters, outputs.qualities) == ([], 12)

@@ -207,7 +207,9 @@ def test_a_lost_connection_is_news_only_if_it_leaves_doubt(bench: Bench, caplog:
     assert caplog.messages == []
     bench.script.plan("commit", lambda: bench.on_error(RETRIABLE))
     bench.commit()
-    assert caplog.messages == ["kafka: producer recycled (client_error): retriable"]
+    assert [(line.message, line.__dict__["reason"], line.__dict__["error"]) for line in caplog.records] == [
+        ("producer_recycled", "client_error", "retriable")
+    ]
 
 
 def test_an_error_that_is_heard_only_after_the_commit_recycles_the_producer(bench: Bench) -> None:

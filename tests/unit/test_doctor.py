@@ -16,7 +16,9 @@ from sluice.bus.client import admin_config, open_admin, open_producer, plain_pro
 from sluice.cli import app
 from sluice.cli.frame import Invocation
 from sluice.doctor import Row, examine
-from sluice.settings import Kafka, Models, Policy, Settings, Topics
+from sluice.models import canaries
+from sluice.settings import Canary, Kafka, Models, Policy, Settings, Telemetry, Topics
+from sluice.telemetry import http
 from tests.support.brokers import embedded
 from tests.support.checkpoints import write_bundle
 
@@ -92,6 +94,22 @@ def test_weights_and_device_are_named(bundle: str) -> None:
     assert found["weights"].state == "ok"
     assert found["weights"].found.startswith("tiny ")
     assert (found["device"].state, found["device"].found) == ("warn", "cpu, float32: about one image a second")
+
+
+def test_canaries_without_known_answers_are_worth_a_word(bundle: str) -> None:
+    tiny, starter = Models(bundle=bundle, device="cpu"), Models(bundle="starter", device="cpu")
+    assert rows(Settings(models=starter))["canaries"].state == "ok"
+    assert rows(Settings(models=tiny))["canaries"].fix.startswith("sluice models canaries --write FILE")
+    assert rows(Settings(models=tiny, canary=Canary(enabled=False)))["canaries"].fix == "SLUICE_CANARY__ENABLED=true"
+    other = rows(Settings(models=tiny, canary=Canary(file=canaries.SHIPPED)))["canaries"]
+    assert (other.state, other.fix) == ("fail", "sluice models canaries")
+
+
+def test_a_port_that_is_taken_is_worth_a_word() -> None:
+    with http.serving("127.0.0.1", 0, {}) as port:
+        taken = rows(Settings(telemetry=Telemetry(http_port=port)))["probes"]
+    assert (taken.state, taken.fix.rpartition(" ")[2]) == ("warn", "SLUICE_TELEMETRY__HTTP_PORT")
+    assert rows(Settings(telemetry=Telemetry(http_port=0)))["probes"].found.startswith("127.0.0.1:0 is free")
 
 
 @pytest.mark.parametrize("setting", ["bundle", "device"])

@@ -20,6 +20,7 @@ from sluice.bus.steps import BREATH_S, Undelivered, flush, produce, send_offsets
 from sluice.core.deadline import Deadline
 from sluice.core.domain import GroupMetadata, Message, Offsets
 from sluice.core.errors import BrokerLost, Denied, Fatal, Fenced, TransactionAborted
+from sluice.core.events import tell
 from sluice.core.seams import Observe
 from sluice.core.spans import landing_spans
 
@@ -194,7 +195,7 @@ class KafkaCommitter:
         for reason, cause in self._doubts[:1]:
             self.close()
             self._observe("sluice.producer.recycled", 1, {"reason": reason})
-            _logger.warning("kafka: producer recycled (%s): %s", reason, cause)
+            tell("producer_recycled", reason=reason, error=cause)
 
     def _on_error(self, error: KafkaError) -> None:
         self._doubts.append(("client_error", error.str()))

@@ -29,12 +29,26 @@ def schema() -> None:
 
 
 @app.command()
+def logs(
+    check: Annotated[Path | None, typer.Option("--check", help="Compare with this file instead of printing.")] = None,
+) -> None:
+    """Print every event of the log with its level, its meaning and its fields, as Markdown."""
+    from sluice.core import events
+
+    _print_or_compare("logs", events.markdown(), check)
+
+
+@app.command()
 def docs(
     check: Annotated[Path | None, typer.Option("--check", help="Compare with this file instead of printing.")] = None,
 ) -> None:
     """Print every setting with its variable, what is allowed, its default and its reason, as Markdown."""
-    if check is None:
-        typer.echo(markdown(), nl=False)
-    elif not check.is_file() or check.read_text("utf-8") != markdown():
-        say(f"{check} is not what the settings say; run: sluice config docs > {check}")
+    _print_or_compare("docs", markdown(), check)
+
+
+def _print_or_compare(command: str, text: str, file: Path | None) -> None:
+    if file is None:
+        typer.echo(text, nl=False)
+    elif not file.is_file() or file.read_text("utf-8") != text:
+        say(f"{file} is not what the code says; run: sluice config {command} > {file}")
         raise typer.Exit(FOUND)

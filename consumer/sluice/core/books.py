@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from sluice.core.backlog import Backlog
 from sluice.core.domain import Judged, Message, Outcome, Partition, Record, Rejected
+from sluice.core.events import places, tell, trace_id
 from sluice.core.seams import Observe, ObserveAll
 from sluice.core.timesheet import Timesheet
 
@@ -51,11 +52,13 @@ class Books:
     def assigned(self, partitions: Collection[Partition]) -> None:
         """Note that `partitions` are ours from now on."""
         self.observe("sluice.rebalances", 1, {"kind": "assigned"})
+        tell("partitions_assigned", partitions=places(partitions))
         self.backlog.take(partitions)
 
     def gone(self, partitions: Collection[Partition], kind: str) -> None:
         """Note that `partitions` are ours no more: they were `revoked`, or `lost`."""
         self.observe("sluice.rebalances", 1, {"kind": kind})
+        tell("partitions_lost" if kind == "lost" else "partitions_revoked", partitions=places(partitions))
         self.backlog.drop(partitions)
 
     def turn(self, waiting: Callable[[], Iterable[Record]]) -> None:
@@ -67,9 +70,12 @@ class Books:
         verdicts = Counter([(o.verdict.status, _generator(o)) for o in outcomes])
         for (status, generator), count in verdicts.items():
             self.observe("sluice.verdicts", count, {"status": status, "generator": self._known(generator)})
-        errors = [outcome.dead_letter.error for outcome in outcomes if isinstance(outcome, Rejected)]
+        rejected = [outcome for outcome in outcomes if isinstance(outcome, Rejected)]
+        errors = [outcome.dead_letter.error for outcome in rejected]
         for (stage, reason), count in Counter([(error.stage, error.reason) for error in errors]).items():
             self.observe("sluice.dead_letters", count, {"stage": stage, "reason": reason})
+        for outcome in rejected:
+            _tell_of(outcome)
 
     def _scores(self, judged: Sequence[Judged]) -> None:
         margins = [[concept.margin for concept in outcome.verdict.concepts] for outcome in judged]
@@ -86,6 +92,19 @@ class Books:
                 return "other"
             self._generators.add(name)
         return name
+
+
+def _tell_of(letter: Rejected) -> None:
+    record, error = letter.record, letter.dead_letter.error
+    tell(
+        "dead_letter",
+        topic=record.partition.topic,
+        partition=record.partition.index,
+        offset=record.offset,
+        stage=error.stage,
+        reason=error.reason,
+        trace_id=trace_id(record.headers),
+    )
 
 
 def _generator(outcome: Outcome) -> str:

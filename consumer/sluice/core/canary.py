@@ -69,6 +69,7 @@ class Canaries:
         observe: Observe,
     ) -> None:
         self.known = list(canaries)
+        self.by_itself = not all(canary.answer for canary in canaries)
         self._road = road
         self._pace = pace
         self._clock = clock

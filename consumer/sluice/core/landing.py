@@ -7,6 +7,7 @@ from sluice.core.books import Books
 from sluice.core.deadletter import Fuse
 from sluice.core.domain import Outcome, next_offsets
 from sluice.core.errors import TooManyDeadLetters, TransactionAborted
+from sluice.core.events import tell
 from sluice.core.seams import Committer, Source
 
 
@@ -30,8 +31,9 @@ class Landing:
         try:
             with self.books.time.during("commit"):
                 self.committer.commit(messages, next_offsets(outcomes), self.source.group_metadata())
-        except TransactionAborted:
+        except TransactionAborted as error:
             self.books.observe("sluice.transactions.aborted", 1, {})
+            tell("transaction_aborted", error=str(error))
             return False
         self.fuse = fuse
         self.books.landed(outcomes, messages, self.books.time.clock() - started)

@@ -1,13 +1,11 @@
 """A dependency that is down: the flights it stopped wait for a moment and are tried again, for as long as it takes."""
 
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from sluice.core.domain import Flight
+from sluice.core.events import tell
 from sluice.core.seams import Observe
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -32,7 +30,8 @@ class Outage:
         elif self._retry_at is None:
             self._retry_at = now + self.pause_s
             self.observe("sluice.dependency.down", 1, {"dependency": stopped[0].held_by})
-            _logger.warning("%s; trying again in %g s, records wait", stopped[0].down, self.pause_s)
+            error = str(stopped[0].down)
+            tell("dependency_down", dependency=stopped[0].held_by, error=error, again_s=self.pause_s)
         elif now >= self._retry_at:
             self._retry_at = None
             return stopped
@@ -41,4 +40,6 @@ class Outage:
     def _tell(self, waits_for: set[str]) -> None:
         for dependency in waits_for ^ self._waits_for:
             self.observe("sluice.dependency.waiting", dependency in waits_for, {"dependency": dependency})
+        for dependency in self._waits_for - waits_for:
+            tell("dependency_up", dependency=dependency)
         self._waits_for = waits_for

@@ -6,16 +6,14 @@ be killed by somebody who means no record in particular; that convicts nobody un
 moments in which the very same record is alone in flight.
 """
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from sluice.core.domain import Batch, Notes, Outcome, Partition, Record, Span, next_offsets
 from sluice.core.errors import DeviceLost, Fatal, Poisonous
+from sluice.core.events import tell
 from sluice.core.seams import Journal
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +102,8 @@ class Watch:
         suspects = replace(suspects, spans=last.suspects)
         if last.flying:
             suspects = suspects.after_death(last.flying)
-            places = ", ".join(f"{s.partition.topic}/{s.partition.index}/{s.first}..{s.end - 1}" for s in last.flying)
-            _logger.warning("the last life of this process died with these in flight: %s", places)
+            records = (f"{s.partition.topic}/{s.partition.index}/{s.first}..{s.end - 1}" for s in last.flying)
+            tell("died_in_flight", records=" ".join(records))
         watch = cls(suspects, journal)
         watch.note(())
         return watch

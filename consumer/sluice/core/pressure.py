@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sluice.core.events import tell
 from sluice.core.seams import Observe, Source
 
 
@@ -19,6 +20,7 @@ class Pressure:
     clock: Callable[[], float]
     observe: Observe
     _full_since: float | None = None
+    _paused: bool = False
 
     def polls(self, *, full: bool) -> bool:
         """Pause or resume as it must be; return whether to poll, which waits only while full for a moment."""
@@ -31,11 +33,17 @@ class Pressure:
         if now - self._full_since < self.grace_s:
             return False
         self.source.pause()
-        self.observe("sluice.paused", 1, {})
+        if not self._paused:
+            self._paused = True
+            self.observe("sluice.paused", 1, {})
+            tell("paused")
         return True
 
     def _relax(self) -> None:
         if self._full_since is not None:
             self._full_since = None
             self.source.resume()
+        if self._paused:
+            self._paused = False
             self.observe("sluice.paused", 0, {})
+            tell("resumed")

@@ -3,11 +3,15 @@
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
-from typing import Any, Literal
+import time
+from collections import Counter
+from collections.abc import Callable, MutableMapping
+from typing import Any, Literal, cast
 
 import structlog
 from opentelemetry import trace
+
+from sluice.core.events import EVENTS, EventName
 
 _QUIET = {
     "httpx": logging.WARNING,  # its INFO lines carry whole URLs, query strings included
@@ -17,6 +21,9 @@ _QUIET = {
     "opentelemetry.util.re": logging.ERROR,  # its warnings repeat an OTEL_EXPORTER_OTLP_HEADERS it cannot read
 }
 """Libraries whose lines may quote what must not be logged, and from which level on they do not."""
+
+FIELDS = frozenset({"more", *(field for meaning in EVENTS.values() for field in meaning.fields)})
+"""What a line may carry beside its words; what libraries attach to theirs is none of it."""
 
 _CREDENTIALS = re.compile(r"(?<=//)[^\s/@]+(?=@)|(?<=\?)[^\s'\")>]+")
 """Userinfo and query of a URL, as messages of foreign exceptions quote them."""
@@ -28,6 +35,7 @@ def configure(level: str, form: Literal["auto", "console", "json"]) -> None:
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(FIELDS),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _trace_ids,
         structlog.processors.format_exc_info,
@@ -43,6 +51,7 @@ def configure(level: str, form: Literal["auto", "console", "json"]) -> None:
         cache_logger_on_first_use=True,
     )
     lines = logging.StreamHandler(sys.stderr)
+    lines.addFilter(Seldom(time.monotonic))
     lines.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -52,6 +61,31 @@ def configure(level: str, form: Literal["auto", "console", "json"]) -> None:
     logging.basicConfig(level=level, handlers=[lines], force=True)
     for library, least in _QUIET.items():
         logging.getLogger(library).setLevel(least)
+
+
+class Seldom(logging.Filter):
+    """Lets an event (of one dependency) through once in `every_s` seconds; the next line says how many were not."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._clock = clock
+        self._next_s: dict[tuple[str, str | None], float] = {}
+        self._withheld: Counter[tuple[str, str | None]] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether `record` is written."""
+        event = str(record.msg)
+        meaning = EVENTS.get(cast(EventName, event))
+        if meaning is None or not meaning.every_s:
+            return True
+        now, key = self._clock(), (event, record.__dict__.get("dependency"))
+        if now < self._next_s.get(key, now):
+            self._withheld[key] += 1
+            return False
+        self._next_s[key] = now + meaning.every_s
+        if more := self._withheld.pop(key, 0):
+            record.more = more
+        return True
 
 
 def _trace_ids(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

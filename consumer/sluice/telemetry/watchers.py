@@ -1,24 +1,24 @@
 """Everybody who is told how it goes: the metrics, and the probes with the server that answers them."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
-import structlog
-
 from sluice.core.errors import Fatal, TooManyDeadLetters, WrongCanary
+from sluice.core.events import EventName, tell
 from sluice.settings import Settings, Telemetry
-from sluice.telemetry import exposition, http
+from sluice.telemetry import exposition, gpu, http, process
 from sluice.telemetry.health import Health
 from sluice.telemetry.metrics import Meter
-
-log = structlog.get_logger("sluice")
 
 TRANSACTIONS_A_TURN = 6
 """Timeouts of a transaction that the longest turn of the loop may take: each of its steps (a producer opened, messages
 sent, the end, an abort) has one of its own, and a rebalance lands within the same turn what was aborted before."""
+
+_STOPPED: Mapping[type[Fatal], EventName] = {TooManyDeadLetters: "fuse_blown", WrongCanary: "canary_wrong"}
+"""Errors by which the consumer stops itself, so that a new life at once would only come to the same end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,8 @@ class Watchers:
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Make them."""
-        meter, longest_turn_s = Meter(), TRANSACTIONS_A_TURN * settings.kafka.transaction_timeout_s
+        meter = Meter({**process.readings(), **gpu.readings()})
+        longest_turn_s = TRANSACTIONS_A_TURN * settings.kafka.transaction_timeout_s
         ready_file = settings.telemetry.ready_file
         return cls(meter, Health(time.monotonic, meter, longest_turn_s=longest_turn_s, ready_file=ready_file))
 
@@ -41,6 +42,7 @@ class Watchers:
         def asked() -> bool:
             if stopping():
                 self.health.unready("draining")
+                tell("draining")
                 return True
             return False
 
@@ -48,7 +50,25 @@ class Watchers:
 
     @contextmanager
     def served(self, telemetry: Telemetry, stopping: Callable[[], bool]) -> Iterator[None]:
-        """Answer probes and scrapes while the block lasts, and until one has seen why the consumer stopped itself."""
+        """Answer probes and scrapes while the block lasts; say what Fatal error ends it, and let a scrape see that."""
+        with self._server(telemetry):
+            try:
+                yield
+            except Fatal as error:
+                self.health.stopped(error)
+                tell(_STOPPED.get(type(error), "stopped"), error=str(error), exit_code=error.exit_code)
+                if telemetry.http_port is not None and type(error) in _STOPPED:
+                    _linger(telemetry.linger_s, stopping)
+                raise
+
+    def loaded(self, bundle: str, seconds: float, lane: Callable[[], str]) -> None:
+        """Say that the models are attested and loaded; `lane` as in `Health.loaded`."""
+        self.meter("sluice.model.load.time", seconds, {})
+        self.health.loaded(f"{bundle}, attested", lane)
+        tell("models_loaded", bundle=bundle, seconds=round(seconds, 3))
+
+    @contextmanager
+    def _server(self, telemetry: Telemetry) -> Iterator[None]:
         if telemetry.http_port is None:
             yield
             return
@@ -56,14 +76,8 @@ class Watchers:
         pages = {path: http.probe(ask) for path, ask in probes.items()}
         pages["/metrics"] = lambda: http.Reply(exposition.CONTENT_TYPE, exposition.text())
         with http.serving(telemetry.http_host, telemetry.http_port, pages) as port:
-            log.info("serving", host=telemetry.http_host, port=port)
-            try:
-                yield
-            except Fatal as error:
-                self.health.stopped(error)
-                if isinstance(error, TooManyDeadLetters | WrongCanary):
-                    _linger(telemetry.linger_s, stopping)
-                raise
+            tell("serving", host=telemetry.http_host, port=port)
+            yield
 
 
 def _linger(seconds: float, stopping: Callable[[], bool]) -> None:

@@ -1,0 +1,103 @@
+"""Probes, scrapes and events of a running `sluice run`: while it loads, judges, stops itself and leaves."""
+
+import json
+import signal
+from dataclasses import replace
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import pytest
+
+from sluice.bus.embedded import free_port
+from sluice.models.canaries import SHIPPED
+from tests.chaos.stage import Stage
+from tests.chaos.worker import Worker
+from tests.support.brokers import EMBEDDED
+
+pytestmark = [*EMBEDDED, pytest.mark.timeout(600)]
+WITHIN_S = 240.0
+
+
+def served(embedded_address: str, folder: Path, **given: str) -> tuple[Stage, int]:
+    """Return a stage whose worker answers at a port."""
+    port = free_port()
+    variables = {"SLUICE_TELEMETRY__HTTP_PORT": str(port), **given}
+    return replace(Stage(embedded_address, folder, partitions=2, evicts=False), given=variables).set_up(), port
+
+
+def asked(port: int, path: str) -> tuple[int, bytes]:
+    """Return status and body; 0 while nobody answers."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except (OSError, HTTPException):
+        return 0, b""
+    finally:
+        connection.close()
+
+
+def until(path: str, status: int, port: int, worker: Worker, saying: str = "") -> tuple[set[int], dict[str, Any]]:
+    """Ask until that is the answer; return all that were given on the way, and the checks of the last one."""
+    deadline, seen = monotonic() + WITHIN_S, set()
+    while True:
+        found, body = asked(port, path)
+        seen.add(found)
+        if found == status and saying in body.decode():
+            return seen, json.loads(body)["checks"]
+        assert not worker.over, worker.log.read_text()
+        assert monotonic() < deadline, f"{path}: {seen}\n{worker.log.read_text()}"
+        sleep(0.02)
+
+
+def events(worker: Worker) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in worker.log.read_text().splitlines() if line.startswith("{")]
+
+
+def test_it_answers_before_the_models_are_loaded_is_ready_when_it_judges_and_says_so_in_events(
+    embedded_address: str, tmp_path: Path
+) -> None:
+    stage, port = served(embedded_address, tmp_path)
+    with Worker(stage) as worker:
+        seen, _ = until("/startupz", 200, port, worker)
+        assert 503 in seen, "the server came up only after the models"
+        assert asked(port, "/livez")[0] == 200
+        _, ready = until("/readyz", 200, port, worker)
+        assert ready["canaries"] == {"ok": True, "found": "2 right"}
+        metrics = asked(port, "/metrics")[1].decode()
+        assert 'sluice_canary_answers_total{result="right"} 2.0' in metrics
+        assert "sluice_ready 1.0" in metrics
+        assert worker.ready
+        worker.send(signal.SIGTERM)
+        assert worker.wait() == 0
+        told = [line["event"] for line in events(worker) if "_" in line["event"] or line["event"].isalpha()]
+        assert told[:5] == ["starting", "serving", "models_loaded", "canaries_right", "ready"]
+        assert told[-2:] == ["draining", "drained"]
+
+
+def test_a_canary_that_is_answered_wrong_stops_it_before_it_joins_and_a_scrape_sees_why(
+    embedded_address: str, tmp_path: Path
+) -> None:
+    plain = json.loads(SHIPPED.read_text())
+    plain["canaries"][0]["answer"]["concepts"][0]["margin"] += 0.5
+    tampered = tmp_path / "canaries.json"
+    tampered.write_text(json.dumps(plain))
+    stage, port = served(
+        embedded_address,
+        tmp_path,
+        SLUICE_CANARY__FILE=str(tampered),
+        SLUICE_TELEMETRY__LINGER_S="200",
+    )
+    with Worker(stage) as worker:
+        until("/startupz", 200, port, worker)
+        _, ready = until("/readyz", 503, port, worker, saying="canary shape: concept")
+        assert ready["judging"]["found"] == "stopped: WrongCanary"
+        assert b'sluice_canary_answers_total{result="wrong"} 1.0' in asked(port, "/metrics")[1]
+        worker.send(signal.SIGTERM)
+        assert worker.wait() == 76
+        wrong = [line for line in events(worker) if line["event"] == "canary_wrong"]
+        assert [(line["level"], line["exit_code"]) for line in wrong] == [("error", 76)]
+        assert "partitions_assigned" not in worker.log.read_text()
