@@ -50,6 +50,7 @@ def test_a_run_of_failures_opens_the_breaker_and_one_probe_at_a_time_tests_it() 
     clock = Clock()
     breakers = Breakers(clock, failures=2, open_s=5)
     for _ in range(2):
+        assert breakers.open == 0
         breakers.admit("a")
         breakers.note("a", answered=False)
     with pytest.raises(DependencyDown):
@@ -65,7 +66,9 @@ def test_a_run_of_failures_opens_the_breaker_and_one_probe_at_a_time_tests_it() 
         breakers.admit("a")
     clock.now = 10.0
     breakers.admit("a")
+    assert breakers.open == 1
     breakers.note("a", answered=True)
+    assert breakers.open == 0
     breakers.admit("a")
     breakers.admit("a")
 

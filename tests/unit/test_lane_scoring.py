@@ -55,10 +55,19 @@ def test_what_must_be_exact_is_looked_at_again_wherever_its_scores_lie() -> None
     asked = [jobs.job(jobs.tiles(seed, 2)) for seed in range(3)]
     found = rough.score([asked[0], replace(asked[1], exact=True), asked[2]])
     right = exact.score([replace(each, exact=True) for each in asked])
-    assert counted["sluice.lane.rechecks"] == 2
+    assert +counted == {"sluice.lane.images": 2}, "canaries are counted elsewhere"
     assert [one == other for one, other in zip(found, right, strict=True)] == [False, True, False]
     rough.close()
     exact.close()
+
+
+def test_an_image_counts_once_however_many_of_its_tiles_are_near_a_threshold() -> None:
+    counted: Counter[str] = Counter()
+    settings = Models(bundle="starter", device="cpu", precision=Precision.BFLOAT16, guard_band=0.1)
+    wide = load(settings, observe=lambda name, value, _: counted.update({name: int(value)}))
+    wide.score([jobs.job(jobs.tiles(seed, 2)) for seed in range(3)])
+    wide.close()
+    assert counted == {"sluice.lane.images": 3, "sluice.lane.rechecks": 3}
 
 
 def reference_answers(folder: Path, pictures: Sequence[Pixels]) -> list[bool]:
@@ -349,7 +358,7 @@ def test_a_tile_that_is_not_finite_is_computed_again_in_float32(
     assert found.guard_band_recheck
     assert found.reference_has_nsfw == expected.reference_has_nsfw
     assert [concept.fired for concept in found.concepts] == [concept.fired for concept in expected.concepts]
-    assert counts["sluice.lane.non_finite"] == 1
+    assert counts == {"sluice.lane.images": 3, "sluice.lane.rechecks": 1, "sluice.lane.non_finite": 1}
 
 
 def test_a_picture_that_is_not_finite_in_float32_either_gets_no_scores(

@@ -31,6 +31,12 @@ class Breakers:
         self._lock = threading.Lock()
         self._states: dict[str, _State] = {}
 
+    @property
+    def open(self) -> int:
+        """How many stores are given a rest now, or are being probed."""
+        with self._lock:
+            return sum(state.failures >= self._failures for state in self._states.values())
+
     def admit(self, name: str) -> None:
         """Return if `name` may be asked now; raise DependencyDown if it is given a rest or is being probed."""
         with self._lock:

@@ -66,6 +66,11 @@ class Fetcher:
             done.set_exception(error)
         return done
 
+    @property
+    def resting(self) -> int:
+        """How many stores nobody is sent to now, because they failed again and again; any thread may ask."""
+        return self._breakers.open
+
     def close(self) -> None:
         """Stop waiting for retries, end the threads, close the connections."""
         self._closing.set()

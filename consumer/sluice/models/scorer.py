@@ -77,23 +77,31 @@ class Scorer:
 
     def _see(self, jobs: Sequence[Job]) -> _Seen:
         tiles = np.concatenate([job.picture.tiles for job in jobs])
-        exact = np.repeat([job.exact for job in jobs], [len(job.picture.tiles) for job in jobs])
-        view, again = self._look_twice(tiles, exact)
+        of = np.repeat(np.arange(len(jobs)), [len(job.picture.tiles) for job in jobs])
+        view, again = self._look_twice(tiles, of, np.array([job.exact for job in jobs])[of])
         prompts = [None if job.prompt is None else self.text.tokenizer(job.prompt) for job in jobs]
         texts = guarded(self.text.encoder, [ids for prompt in prompts if prompt for ids in prompt.sequences])
         return _Seen(view, again, prompts, texts, self._opinions(jobs))
 
-    def _look_twice(self, tiles: Pixels, exact: NDArray[np.bool_]) -> tuple[View, NDArray[np.bool_]]:
-        """Look, then again in float32 at the tiles in the guard band, without a finite number, or asked for so."""
+    def _look_twice(
+        self, tiles: Pixels, of: NDArray[np.intp], exact: NDArray[np.bool_]
+    ) -> tuple[View, NDArray[np.bool_]]:
+        """Look, then again in float32 at the tiles in the guard band, without a finite number, or asked for so.
+
+        `of` (N,) numbers the images that tiles are of. Those that must be `exact` are canaries, and not counted.
+        """
         view = self.look(tiles)
         broken = ~view.finite
         again = broken | exact | self.band.near(view.margins)
         rows = np.flatnonzero(again)
         if len(rows):
             view = view.replace(rows, self.look_again(tiles[rows]))
-            self.count("sluice.lane.rechecks", len(rows))
+        real = ~exact
+        self.count("sluice.lane.images", len(np.unique(of[real])))
+        if again.any():
+            self.count("sluice.lane.rechecks", len(np.unique(of[again & real])))
         if broken.any():
-            self.count("sluice.lane.non_finite", int(broken.sum()))
+            self.count("sluice.lane.non_finite", len(np.unique(of[broken & real])))
         return view, again
 
     def _opinions(self, jobs: Sequence[Job]) -> list[tuple[Score, ...]]:

@@ -19,7 +19,7 @@ _AESTHETIC = (2.0, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 6.5, 7.0, 7.5, 8.0)
 
 _KAFKA = ("kafka",)
 _TOPIC: Labels = {"topic": (), "partition": ()}
-_GPU: Labels = {"hw_id": ()}
+_GPU: Labels = {"hw.id": ()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +131,10 @@ MEANINGS: Mapping[MetricName, Meaning] = {
     ),
     "sluice.dependency.waiting": _gauge("1", "Whether batches wait for a dependency, 0 or 1", {"dependency": ()}),
     "sluice.breaker.open": _gauge("{store}", "Stores that are given a rest after a run of failures"),
-    "sluice.lane.images": _counter("{image}", "Images scored"),
-    "sluice.lane.rechecks": _counter("{image}", "Tiles of images near a threshold that were scored again in float32"),
+    "sluice.lane.images": _counter("{image}", "Images scored, canaries aside"),
+    "sluice.lane.rechecks": _counter("{image}", "Images near a threshold, of which tiles were scored again in float32"),
     "sluice.lane.splits": _counter("{batch}", "Forward passes halved for want of device memory"),
-    "sluice.lane.non_finite": _counter("{image}", "Tiles of images whose scores were not finite"),
+    "sluice.lane.non_finite": _counter("{image}", "Images with scores that were not finite"),
     "sluice.decoder.deaths": _counter(
         "{process}", "Decoder processes that died or were killed", {"reason": ("decoder_crash", "decode_timeout")}
     ),

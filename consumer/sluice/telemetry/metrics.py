@@ -32,7 +32,7 @@ class Meter:
     """
 
     def __init__(self, asked: Mapping[MetricName, Ask] | None = None) -> None:
-        self._asked = asked or {}
+        self._asked = dict(asked or {})
         self._live: dict[str, float] = {}
         self._gauges: dict[MetricName, _Series] = {}
         self._lock = threading.Lock()
@@ -63,6 +63,10 @@ class Meter:
         if values:
             with self._lock:
                 self._tallies[name].add(values)
+
+    def ask(self, name: MetricName, read: Ask) -> None:
+        """Read the gauge `name` there from now on."""
+        self._asked[name] = read
 
     def begin(self) -> None:
         """Let every counter whose labels are known stand at 0: of one that appears at 1, the first event is unseen."""
@@ -108,8 +112,7 @@ class Meter:
             with self._lock:
                 return [(value, dict(labels)) for labels, value in self._gauges.get(name, {}).items()]
 
-        ask = self._asked.get(name, kept)
-        return lambda _: [Observation(value, labels) for value, labels in ask()]
+        return lambda _: [Observation(value, labels) for value, labels in self._asked.get(name, kept)()]
 
     def _add(self, key: str, value: float) -> None:
         self._live[key] = self._live.get(key, 0.0) + value
