@@ -6,7 +6,9 @@ from io import StringIO
 import pytest
 from rich.console import Console, RenderableType
 
-from sluice.telemetry.scrape import Page, Silence, parse
+from sluice.telemetry.meanings import MEANINGS
+from sluice.telemetry.scrape import READY, Page, Silence, parse
+from sluice.top import figures
 from sluice.top.figures import DRAIN, Gpu, Lag, Sight, Tally, sight
 from sluice.top.poll import Poll
 from sluice.top.recent import History, Recent
@@ -167,6 +169,21 @@ def test_a_wrong_canary_and_a_dependency_are_named() -> None:
     assert [each.state for each in found.consumers] == ["canary wrong", "waits for store", "idle"]
 
 
+def test_what_is_being_judged_is_not_said_to_wait() -> None:
+    young = parse(
+        BUSY.replace('partition="0"} 12.0', 'partition="0"} 0.2').replace('partition="1"} 30.0', 'partition="1"} 0.1')
+    )
+    assert "lag 104 images under way" in line(seen(a=recent(young)))
+
+
+def test_every_name_is_one_that_consumers_use() -> None:
+    exposed = tuple(name.replace(".", "_") for name in MEANINGS)
+    named = {figures.READ, figures.VERDICTS, figures.AGE, figures.LAG, figures.LAG_AGE, figures.DRAIN, READY,
+             figures.ACTIVITY, figures.STAGE, figures.FUSE, figures.PAUSED, figures.WAITING,
+             *(name for name, _ in figures.TROUBLES.values()), *figures.GPU.values()}  # fmt: skip
+    assert [name for name in sorted(named) if not name.startswith(exposed)] == []
+
+
 def test_a_gpu_is_shown_with_what_it_tells() -> None:
     found = seen(a=recent(page()))
     assert found.gpus == (Gpu("a", "GPU-0", {"utilization": 0.93, "memory_bytes": 4e9, "memory_limit_bytes": 8e9}),)
@@ -179,7 +196,7 @@ def test_the_view_fits_every_terminal_and_says_the_same(width: int) -> None:
     lines = shown(draw(found, (1.0, 2.0), width=width, height=60), width)
     text = " ".join(" ".join(lines).replace("│", " ").split())
     assert max(map(len, lines)) <= width
-    for expected in ("12.0 /s", "p50 2.0 s", "p99 30 s", "104 images", "oldest 30 s", "does not get less", "decode 60%",
+    for expected in ("12.0 /s", "p50 2.0 s", "p99 30 s", "104 images", "oldest 30 s", "not getting less", "decode 60%",
                      "backpressure 60%", "40 ALLOW", "fetch/not_found 2 +2", "falls behind"):  # fmt: skip
         assert expected in text
 

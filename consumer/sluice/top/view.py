@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -16,6 +17,8 @@ LEVEL_STYLE: Mapping[Level, str] = {"ok": "green", "warn": "yellow", "bad": "bol
 TIME_STYLE = {"poll": "cyan", "work": "magenta", "commit": "yellow", "backpressure": "red", "idle": "bright_black"}
 VERDICT_STYLE = {str(status): style for status, style in STYLE.items()}
 STAGE_STYLE = {"fetch": "cyan", "decode": "blue", "wait": "yellow", "model": "magenta", "policy": "green"}
+UNDER_WAY_S = 1.0  # what is younger does not wait; it is being judged
+HARMLESS = ("right", "assigned")
 WIDEST, WIDE = 110, 72
 FIXED_LINES = 26  # what is there besides the rows of consumers and partitions
 FEWEST_ROWS = 4
@@ -86,10 +89,15 @@ def _add_bar(rows: Table, name: str, parts: Mapping[str, float], styles: Mapping
     )
 
 
-def _legend(parts: Mapping[str, str], styles: Mapping[str, str], nothing: str) -> Text:
+def _legend(parts: Mapping[str, str], styles: Mapping[str, str], nothing: str) -> RenderableType:
     if not parts:
         return Text(nothing, style="dim")
-    return Text("   ").join(Text.assemble(("● ", styles[kind]), words) for kind, words in parts.items())
+    return _whole_parts(Text.assemble(("● ", styles[kind]), words) for kind, words in parts.items())
+
+
+def _whole_parts(parts: Iterable[Text]) -> RenderableType:
+    """Return parts beside each other, none of them broken at the end of a line as text would be."""
+    return Columns(parts, padding=(0, 3))
 
 
 def _age(age: Age | None) -> Text:
@@ -103,20 +111,22 @@ def _age(age: Age | None) -> Text:
 def _lag(total: Figures) -> Text:
     if not total.lag:
         return Text("none")
+    if total.lag_age_s < UNDER_WAY_S:
+        return Text(f"{total.lag:,} images under way")
     late = "red" if total.lag_age_s > OBJECTIVE_S else ""
-    drain = "does not get less" if total.drain_s is None else f"drained in {in_words(total.drain_s)}"
+    drain = "not getting less" if total.drain_s is None else f"drained in {in_words(total.drain_s)}"
     return Text.assemble(f"{total.lag:,} images   ", (f"oldest {in_words(total.lag_age_s)}", late), f"   {drain}")
 
 
-def _tallies(kinds: Mapping[str, Tally]) -> Text:
+def _tallies(kinds: Mapping[str, Tally]) -> RenderableType:
     most = sorted(kinds.items(), key=lambda item: (-item[1].lately, -item[1].total, item[0]))
     parts = [_tally(kind, tally) for kind, tally in most[:SHOWN_KINDS] if tally.total]
     rest = len(most) - SHOWN_KINDS
-    return Text("   ").join([*parts, *([Text(f"and {rest} more kinds", style="dim")] if rest > 0 else [])])
+    return _whole_parts([*parts, *([Text(f"and {rest} more kinds", style="dim")] if rest > 0 else [])])
 
 
 def _tally(kind: str, tally: Tally) -> Text:
-    lately = (f" +{tally.lately:,}", "red") if tally.lately else ("", "")
+    lately = (f" +{tally.lately:,}", "" if kind in HARMLESS else "red") if tally.lately else ("", "")
     return Text.assemble((f"{kind} " if kind else "", "dim"), f"{tally.total:,}", lately)
 
 
