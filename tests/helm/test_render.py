@@ -86,6 +86,11 @@ def test_runbooks_are_where_they_are_published(helm: Helm) -> None:
     assert all(url.startswith(base) for url in urls)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_too_large_to_be_stored(helm: Helm, name: str) -> None:
+    assert max(len(json.dumps(resource)) for resource in helm.render(example(name))) < 1_000_000
+
+
 def test_names_follow_the_release(helm: Helm) -> None:
     plain = {found["metadata"]["name"] for found in helm.render(example("demo"), release="eu")}
     assert plain == {"eu-sluice", "eu-sluice-doctor"}

@@ -1,7 +1,6 @@
 """What the chart gives the consumer is what the consumer reads, and what it asks of Strimzi is what the code asks."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +13,10 @@ from sluice.settings import Settings
 from sluice.settings.environment import without_settings
 from sluice.settings.sources import Loaded, load
 from tests.helm.chart import EXAMPLES, NAMESPACE, Helm, Resource, example, merged
+from tests.helm.pods import NAME, mounted, variables
 from tests.helm.policies import consumer, of, one
 
-POD = "sluice-3"
 KINDS: dict[str, Kind] = {"topic": "topic", "group": "group", "transactionalId": "transactional-id"}
-
-
-def variables(container: Mapping[str, Any]) -> dict[str, str]:
-    """Return a container's variables as the kubelet would fill them in, with one core for each."""
-    known = {"POD_NAME": POD, "POD_NAMESPACE": NAMESPACE}
-    found = {variable["name"]: variable.get("value", "1") for variable in container["env"]} | known
-    return {name: value.replace("$(POD_NAME)", POD).replace("$(POD_NAMESPACE)", NAMESPACE)
-            for name, value in found.items()}  # fmt: skip
-
-
-def mounted(made: list[Resource], folder: Path) -> Path:
-    """Write the consumers' ConfigMap as its volume shows it: links to links, with hidden folders beside."""
-    (found,) = [found for found in of(made, "ConfigMap") if "settings.yaml" in found["data"]]
-    hidden = folder / "..2026_01_01"
-    hidden.mkdir(parents=True)
-    (folder / "..data").symlink_to(hidden.name)
-    for name, text in found["data"].items():
-        (hidden / name).write_text(text, "utf-8")
-        (folder / name).symlink_to(f"..data/{name}")
-    return folder
 
 
 @pytest.fixture
@@ -49,7 +28,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monke
 
 
 def read(made: list[Resource], environment: pytest.MonkeyPatch) -> Loaded:
-    folder = mounted(made, Path("mounted").absolute())
+    folder = mounted(made, Path("mounted").absolute(), {})
     for name, value in variables(consumer(made)).items():
         environment.setenv(name, value)
     secrets = Path("secrets").absolute()
@@ -70,7 +49,7 @@ def test_the_consumer_reads_what_was_given(helm: Helm, environment: pytest.Monke
             assert plain == value or str(plain) == value, f"{section}.{key}"
     assert (found.telemetry.http_host, found.telemetry.http_port) == ("0.0.0.0", 9464)  # noqa: S104 -- in a pod
     assert str(found.poison.journal_folder) == "/run/sluice"
-    assert found.kafka.transactional_id == f"{found.kafka.group_id}-{NAMESPACE}-{POD}"
+    assert found.kafka.transactional_id == f"{found.kafka.group_id}-{NAMESPACE}-{NAME}"
 
 
 def test_numbers_stay_what_they_are(helm: Helm, environment: pytest.MonkeyPatch) -> None:
