@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console, RenderableType
@@ -14,6 +15,7 @@ from sluice.top.poll import Poll
 from sluice.top.recent import History, Recent
 from sluice.top.view import draw, line
 
+RUNBOOKS = Path(__file__).parents[2] / "docs/runbooks"
 QUIET = """
 # TYPE sluice_verdicts_total counter
 sluice_verdicts_total{status="ALLOW",generator="sd"} 0.0
@@ -149,17 +151,34 @@ def test_a_consumer_that_does_not_answer_is_shown_and_the_others_count() -> None
 
 
 @pytest.mark.parametrize(
-    ("gauges", "state"),
+    ("gauges", "state", "runbook"),
     [
-        ({"sluice_ready": 0, "sluice_fuse_level": 1.2}, "fuse blown: too many dead letters"),
-        ({"sluice_ready": 0}, "not ready: models: loading"),
-        ({DRAIN: 604_800}, "falls behind, mostly in decode"),
-        ({"sluice_paused": 1}, "at its limit, catching up"),
-        ({"sluice_fuse_level": 0.9}, "judging"),
+        ({"sluice_ready": 0, "sluice_fuse_level": 1}, "fuse blown: too many dead letters", "SluiceFuseNearBlowing"),
+        ({"sluice_ready": 0}, "not ready: models: loading", "SluiceNotReady"),
+        ({DRAIN: 604_800}, "falls behind, mostly in decode", "SluiceLagNotDraining"),
+        ({"sluice_paused": 1}, "at its limit, catching up", ""),
+        ({"sluice_fuse_level": 0.9}, "judging", ""),
     ],
 )
-def test_a_consumers_state_is_what_has_to_be_mended_first(gauges: Mapping[str, float], state: str) -> None:
-    assert seen(a=recent(page(**gauges), failing=("models: loading",))).consumers[0].state == state
+def test_a_consumers_state_is_what_has_to_be_mended_first(
+    gauges: Mapping[str, float], state: str, runbook: str
+) -> None:
+    (consumer,) = seen(a=recent(page(**gauges), failing=("models: loading",))).consumers
+    assert (consumer.state, consumer.runbook) == (state, runbook)
+    assert (RUNBOOKS / f"{runbook or 'SluiceNotReady'}.md").is_file()
+
+
+@pytest.mark.parametrize(
+    ("instead_of", "said", "where"),
+    [
+        ("", "", "mostly in decode"),
+        ('="decode"', '="wait"', "waiting for the models"),
+        ('="backpressure"', '="commit"', "mostly in commit"),
+    ],
+)
+def test_who_falls_behind_is_told_where_the_time_goes(instead_of: str, said: str, where: str) -> None:
+    found = parse(BUSY.replace(instead_of, said).replace("time_seconds 90.0", "time_seconds 604800.0"))
+    assert seen(a=recent(found)).consumers[0].state == f"falls behind, {where}"
 
 
 def test_a_wrong_canary_and_a_dependency_are_named() -> None:
@@ -167,6 +186,12 @@ def test_a_wrong_canary_and_a_dependency_are_named() -> None:
     waiting = parse('# TYPE sluice_dependency_waiting gauge\nsluice_dependency_waiting{dependency="store"} 1\n')
     found = seen(a=recent(counters), b=recent(waiting), c=recent(parse(QUIET)))
     assert [each.state for each in found.consumers] == ["canary wrong", "waits for store", "idle"]
+    runbooks = [each.runbook for each in (*found.consumers, *seen(a=Silence("hung up")).consumers) if each.runbook]
+    assert len(runbooks) == 3
+    assert all((RUNBOOKS / f"{name}.md").is_file() for name in runbooks)
+    assert f"see docs/runbooks: {runbooks[0]}, {runbooks[1]}" in "\n".join(
+        shown(draw(found, (), width=90, height=50), 90)
+    )
 
 
 def test_what_is_being_judged_is_not_said_to_wait() -> None:

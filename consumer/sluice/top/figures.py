@@ -28,6 +28,7 @@ TROUBLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
 """What may have gone wrong, the counter that tells, and the labels that tell it apart."""
 
 OBJECTIVE_S = 10.0  # 99 % of verdicts are to be younger, by default
+MOSTLY = 0.5
 NEVER_S = 7 * 86_400  # what `sluice.lag.drain_time` says of what does not get less
 
 GPU: Mapping[str, str] = {
@@ -99,11 +100,12 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """One consumer: how it is in a few words, and its figures if it answers."""
+    """One consumer: how it is in a few words, the runbook for that (of `docs/runbooks`), its figures if it answers."""
 
     name: str
     level: Level
     state: str
+    runbook: str
     figures: Figures | None = None
 
 
@@ -133,10 +135,9 @@ def sight(answers: Mapping[str, Recent | Silence]) -> Sight:
 
 def _consumer(name: str, answer: Recent | Silence) -> Consumer:
     if isinstance(answer, Silence):
-        return Consumer(name, "bad", f"no answer: {answer.why}")
+        return Consumer(name, "bad", f"no answer: {answer.why}", "SluiceReplicaDown")
     figures = _figures(answer, list(_lags(name, answer)), answer.gauge(DRAIN) or 0.0)
-    level, state = _state(answer, figures)
-    return Consumer(name, level, state, figures)
+    return Consumer(name, *_state(answer, figures), figures)
 
 
 def _figures(recent: Recent, lags: Sequence[Lag], drain_s: float) -> Figures:
@@ -187,27 +188,34 @@ def _gpus(name: str, recent: Recent) -> Iterable[Gpu]:
     return [Gpu(name, device, readings) for device, readings in sorted(devices.items())]
 
 
-def _state(recent: Recent, figures: Figures) -> tuple[Level, str]:
-    """Return in a few words how a consumer is; of several things, what has to be mended first."""
+def _state(recent: Recent, figures: Figures) -> tuple[Level, str, str]:
+    """Return in a few words how a consumer is, and a runbook; of several things, what has to be mended first."""
     if unfit := _unfit(recent):
-        return "bad", unfit
+        return "bad", *unfit
     if waiting := sorted(labels["dependency"] for labels, value in recent.series(WAITING) if value):
-        return "warn", f"waits for {', '.join(waiting)}"
+        return "warn", f"waits for {', '.join(waiting)}", "SluiceDependencyDown"
     if figures.lag_age_s > OBJECTIVE_S and figures.drain_s is None:
-        most = max(figures.stages, key=lambda stage: figures.stages[stage], default="")
-        return "warn", "falls behind" + (f", mostly in {most}" if most else "")
+        return "warn", f"falls behind{_where(figures)}", "SluiceLagNotDraining"
     if figures.lag and recent.gauge(PAUSED):
-        return "ok", "at its limit, catching up"
-    return "ok", "judging" if figures.judged_per_s or figures.lag else "idle"
+        return "ok", "at its limit, catching up", ""
+    return "ok", "judging" if figures.judged_per_s or figures.lag else "idle", ""
 
 
-def _unfit(recent: Recent) -> str:
-    """Return why a consumer may not judge, empty if it may."""
+def _where(figures: Figures) -> str:
+    """Return where most of the time goes."""
+    if figures.time.get("commit", 0.0) > MOSTLY:
+        return ", mostly in commit"
+    most = max(figures.stages, key=lambda stage: figures.stages[stage], default="")
+    return {"": "", "wait": ", waiting for the models"}.get(most, f", mostly in {most}")
+
+
+def _unfit(recent: Recent) -> tuple[str, str] | None:
+    """Return why a consumer may not judge, and a runbook; None if it may."""
     canaries = recent.gains(CANARIES, "result")
     if (recent.gauge(FUSE) or 0.0) >= 1:
-        return "fuse blown: too many dead letters"
+        return "fuse blown: too many dead letters", "SluiceFuseNearBlowing"
     if wrong := next((result for result in ("wrong", "late") if canaries.get(result)), ""):
-        return f"canary {wrong}"
+        return f"canary {wrong}", "SluiceCanaryWrong"
     if recent.gauge(READY) == 0:
-        return "not ready: " + (", ".join(recent.failing) or "starting or leaving")
-    return ""
+        return "not ready: " + (", ".join(recent.failing) or "starting or leaving"), "SluiceNotReady"
+    return None

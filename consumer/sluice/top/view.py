@@ -138,7 +138,9 @@ def _consumers(consumers: Sequence[Consumer], rows: int, *, wide: bool) -> Rende
     for consumer in ranked[:rows]:
         state = Text(consumer.state, style=LEVEL_STYLE[consumer.level])
         table.add_row(Text(consumer.name), state, *(_figure(consumer.figures, name) for name in figures))
-    return _with_rest(table, len(consumers) - rows, "consumers")
+    named = dict.fromkeys(consumer.runbook for consumer in ranked if consumer.runbook)
+    advice = [Text(f"see docs/runbooks: {', '.join(named)}", style="dim")] if named else []
+    return Group(_with_rest(table, len(consumers) - rows, "consumers"), *advice)
 
 
 def _figure(figures: Figures | None, name: str) -> str:
