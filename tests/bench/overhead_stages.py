@@ -70,7 +70,8 @@ def events(count: int) -> Iterator[Record]:
             prompt="a red fox in the snow",
             generator=Generator("sdxl", "1.0", "txt2img", "euler", 30, 7.0, number),
         )
-        context = Trace(traceparent=f"00-{number + 1:032x}-{number + 1:016x}-00")
+        sampled = number % 100 == 50  # by its producer; such an image is traced stage by stage
+        context = Trace(traceparent=f"00-{number + 1:032x}-{number + 1:016x}-{sampled:02x}")
         headers = CloudEvent.of(event, source="/generators/sdxl", trace=context).headers()
         now_ms = int(event.created_at.timestamp() * 1000)
         yield Record(PLACE, number, now_ms, event.image_id.encode(), encode(event), headers)
@@ -116,7 +117,7 @@ def road(observe: Observe) -> Iterator[Pipeline]:
             judge=policy.judge,
             encode=codec.encode,
         )
-        yield Pipeline(steps, clerk, CLOCKS, Aside(), observe)
+        yield Pipeline(steps, clerk, CLOCKS, Aside(), observe, traced=True)
 
 
 def on_the_road(pipeline: Pipeline, batch: Batch) -> dict[str, Way]:
