@@ -1,21 +1,25 @@
 """What the chart gives the consumer is what the consumer reads, and what it asks of Strimzi is what the code asks."""
 
+import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sluice import models, policies
 from sluice.bus.acls import Acl, Kind, least
 from sluice.bus.topics import specs
 from sluice.core.errors import BadSettings
-from sluice.settings import Settings
+from sluice.settings import Policy, Settings
 from sluice.settings.environment import without_settings
 from sluice.settings.sources import Loaded, load
-from tests.helm.chart import EXAMPLES, NAMESPACE, Helm, Resource, example, merged
+from tests.helm.chart import CHART, EXAMPLES, NAMESPACE, Helm, Resource, example, merged
 from tests.helm.pods import NAME, mounted, variables
 from tests.helm.policies import consumer, of, one
 
+SHIPPED = Path(str(models.__file__)).with_name("canaries.json")
 KINDS: dict[str, Kind] = {"topic": "topic", "group": "group", "transactionalId": "transactional-id"}
 
 
@@ -71,6 +75,14 @@ def test_the_policy_file_is_where_the_setting_says(helm: Helm, environment: pyte
     mounts = {mount["mountPath"]: mount["name"] for mount in consumer(made)["volumeMounts"]}
     assert mounts[str(file.parent)] == "config"
     assert (Path("mounted") / file.name).read_text() == example("shadow")["policyFile"]
+    assert policies.chosen(Policy(file=Path("mounted") / file.name)).ref.id == "stricter"
+
+
+def test_canaries_are_where_the_setting_says(helm: Helm, environment: pytest.MonkeyPatch) -> None:
+    made = helm.render(merged(example("gpu"), {"canaryFile": SHIPPED.read_text("utf-8")}))
+    file = read(made, environment).settings.canary.file
+    assert str(file) == "/etc/sluice/config/canaries.json"
+    assert json.loads((Path("mounted") / "canaries.json").read_text()) == json.loads(SHIPPED.read_text("utf-8"))
 
 
 def test_a_setting_that_nobody_has_is_refused_by_the_consumer_too(helm: Helm, environment: pytest.MonkeyPatch) -> None:
@@ -140,12 +152,25 @@ def test_strimzi_s_certificates_are_where_the_settings_say(helm: Helm, environme
         assert str(file and file.parent) in mounts
 
 
+REPEATED = re.compile(r'"sluice.setting" \(list [.$] "(\w+)" "(\w+)" "?([\w.]+)"?\)')
+
+
+def test_defaults_that_templates_repeat_are_those_of_the_code() -> None:
+    text = "\n".join(file.read_text("utf-8") for file in (CHART / "templates").rglob("*.*"))
+    found = {(section, name): default for section, name, default in REPEATED.findall(text)}
+    assert len(found) >= 7
+    defaults = Settings()
+    for (section, name), default in found.items():
+        assert str(getattr(getattr(defaults, section), name)).removesuffix(".0") == default, f"{section}.{name}"
+
+
 def test_replicas_get_as_much_time_as_their_settings_take(helm: Helm) -> None:
     def grace(values: dict[str, Any]) -> int:
         spec = one(helm.render(merged(example("demo"), {"settings": values})), "StatefulSet")["spec"]
         seconds: int = spec["template"]["spec"]["terminationGracePeriodSeconds"]
         return seconds
 
-    assert grace({}) == 60
+    defaults = Settings()
+    assert grace({}) == defaults.batching.drain_timeout_s + defaults.kafka.transaction_timeout_s + 25
     assert grace({"batching": {"drain_timeout_s": 90.5}}) == 131
     assert grace({"kafka": {"transaction_timeout_s": 60}}) == 105

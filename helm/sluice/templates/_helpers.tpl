@@ -27,13 +27,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{/* The settings file: what the chart decides, below it what was given, below that what the chart advises. */}}
 {{- define "sluice.settings" -}}
 {{- $advised := dict "models" (dict "device" (ternary "cuda" "cpu" .Values.gpu.enabled)) -}}
-{{- with .Values.strimzi }}{{ if .cluster }}
-{{- $advised = mergeOverwrite $advised (include "sluice.strimzi.settings" $ | fromYaml) -}}
-{{- end }}{{ end -}}
+{{- if .Values.strimzi.cluster -}}
+{{- $advised = mergeOverwrite $advised (include "sluice.strimzi.settings" . | fromYaml) -}}
+{{- end -}}
 {{- $given := deepCopy .Values.settings -}}
 {{- if not $given.kafka.bootstrap_servers }}{{ $_ := unset $given.kafka "bootstrap_servers" }}{{ end -}}
 {{- $decided := dict "telemetry" (dict "http_host" "0.0.0.0" "http_port" 9464) "poison" (dict "journal_folder" "/run/sluice") -}}
 {{- if .Values.policyFile }}{{ $_ := set $decided "policy" (dict "file" "/etc/sluice/config/policy.yaml") }}{{ end -}}
+{{- if .Values.canaryFile }}{{ $_ := set $decided "canary" (dict "file" "/etc/sluice/config/canaries.json") }}{{ end -}}
 {{- mergeOverwrite $advised $given $decided | toYaml -}}
 {{- end -}}
 
