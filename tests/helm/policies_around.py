@@ -140,10 +140,10 @@ def _offline(resources: Resources) -> Iterator[str]:
         yield "the consumer may ask the model hub"
 
 
-def _known_job(resources: Resources) -> Iterator[str]:
+def _own_job(resources: Resources) -> Iterator[str]:
     for monitor in of(resources, "PodMonitor"):
-        if monitor["spec"].get("jobLabel") != "app.kubernetes.io/name":
-            yield "dashboards and alerts do not know the job"
+        if monitor["spec"].get("jobLabel") != "app.kubernetes.io/instance":
+            yield "dashboards and alerts cannot tell releases apart"
 
 
 def _named_shortly(resources: Resources) -> Iterator[str]:
@@ -198,6 +198,6 @@ POLICIES = (
     ),
     Policy("topics are kept", _kept, lambda r: of(r, "KafkaTopic")[0]["metadata"]["annotations"].clear()),
     Policy("the consumer asks no hub", _offline, lambda r: consumer(r)["env"].pop(-1)),
-    Policy("the job is known", _known_job, lambda r: one(r, "PodMonitor")["spec"].pop("jobLabel")),
+    Policy("the job is the release", _own_job, lambda r: one(r, "PodMonitor")["spec"].pop("jobLabel")),
     Policy("names fit", _named_shortly, lambda r: one(r, "Service")["metadata"].update(name="x" * 64)),
 )

@@ -54,6 +54,7 @@ NONSENSE: list[tuple[str, dict[str, Any], str]] = [
     ("gpu", {"keda": {"enabled": True}}, "keda.authentication"),
     ("mig-keda-strimzi", {"keda": {"minReplicas": 0}}, "/keda/minReplicas"),
     ("mig-keda-strimzi", {"keda": {"maxReplicas": 13}}, "13 replicas share 12 partitions"),
+    ("mig-keda-strimzi", {"keda": {"maxReplicas": 8}}, "8 replicas do not share 12 partitions evenly"),
     ("mig-keda-strimzi", {"keda": {"fallbackReplicas": 13}}, "keda.maxReplicas"),
     ("mig-keda-strimzi", {"keda": {"scaleDownSeconds": 10}}, "/keda/scaleDownSeconds"),
     ("mig-keda-strimzi", {"strimzi": {"users": ["monitoring"]}}, "strimzi.users"),

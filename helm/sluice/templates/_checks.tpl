@@ -9,6 +9,9 @@
 {{- if gt $wanted $partitions -}}
 {{- fail (printf "%s: %d replicas share %d partitions at most; raise settings.topics.partitions if the topics have more" (ternary "keda.maxReplicas" "replicas" .Values.keda.enabled) $wanted $partitions) -}}
 {{- end -}}
+{{- if and .Values.keda.enabled (mod $partitions $wanted) -}}
+{{- fail (printf "keda.maxReplicas: %d replicas do not share %d partitions evenly; take a divisor" $wanted $partitions) -}}
+{{- end -}}
 {{- if and (eq $bundle "openai") (eq $cache.kind "none") -}}
 {{- fail "modelCache.kind: openai needs a place for its weights: image, claim, perReplica or ephemeral" -}}
 {{- end -}}

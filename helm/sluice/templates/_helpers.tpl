@@ -5,7 +5,7 @@
 {{- $name | trunc 50 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* What the release's pods are known by; the job of the metrics is the first. */}}
+{{/* What the release's pods are known by; the second is the job of their metrics. */}}
 {{- define "sluice.selector" -}}
 app.kubernetes.io/name: sluice
 app.kubernetes.io/instance: {{ .Release.Name }}
