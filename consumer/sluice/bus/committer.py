@@ -74,10 +74,7 @@ class KafkaCommitter:
                 self._open(Deadline.after(min(OPEN_TRY_S, deadline.remaining_s), self._clock))
             except TransactionAborted as refused:
                 if deadline.over:
-                    raise BrokerLost(
-                        f"no transaction coordinator within {connect_deadline_s:g} s (kafka.connect_deadline_s): "
-                        f"{refused}; check kafka.bootstrap_servers"
-                    ) from None
+                    raise _unreachable(connect_deadline_s, refused) from None
                 _logger.warning("kafka: %s; trying again for %.0f s", refused, deadline.remaining_s)
 
     def commit(self, messages: Sequence[Message], offsets: Offsets, group: GroupMetadata) -> None:
@@ -219,6 +216,13 @@ def _refuse_if_over(error: KafkaError) -> None:
         raise Denied(f"kafka: {error.str()}; {_GRANT}")
     if error.fatal() or error.code() in _FENCED:
         raise Fenced(f"kafka: {error.str()}")
+
+
+def _unreachable(within_s: float, refused: TransactionAborted) -> BrokerLost:
+    return BrokerLost(
+        f"no transaction coordinator within {within_s:g} s (kafka.connect_deadline_s): {refused}; "
+        "check kafka.bootstrap_servers"
+    )
 
 
 def _not_opened(error: KafkaError) -> TransactionAborted | Fatal:
