@@ -121,7 +121,7 @@ def test_a_good_record_becomes_a_verdict_and_a_quality_event_of_the_same_image()
 def test_a_stage_lasts_until_the_next_one_begins_and_the_models_when_the_lane_says_so() -> None:
     now_s, seen = [0.0], list[tuple[str, object, dict[str, str]]]()
 
-    def after(seconds: float, answer: Any) -> Any:
+    def after(seconds: float, answer: T) -> T:
         now_s[0] += seconds
         return answer
 
@@ -146,7 +146,7 @@ def test_a_stage_lasts_until_the_next_one_begins_and_the_models_when_the_lane_sa
     stages = {"fetch": 3, "decode": 0, "wait": 4, "model": 8, "policy": 16}
     assert seen == [
         *(("sluice.stage.duration", seconds, {"stage": stage}) for stage, seconds in stages.items()),
-        ("messaging.process.duration", 31, {}),
+        ("messaging.process.duration", 31, {"messaging.system": "kafka", "messaging.operation.name": "process"}),
     ]
     timings = outcome.verdict.timings_ms
     assert (timings.fetch, timings.decode, timings.wait, timings.model) == (3000, 0, 4000, 8000)
