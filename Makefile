@@ -35,6 +35,7 @@ check: $(VENV)/.dev ## Lint, types, layers, schema compatibility, docs in step
 	$(BIN)/mypy consumer schemas/sluice_schemas producer_sim helm tests
 	$(BIN)/lint-imports
 	$(BIN)/sluice config docs --check docs/settings.md
+	$(BIN)/sluice config metrics --check docs/metrics.md
 	$(BIN)/sluice config logs --check docs/logs.md
 	$(BIN)/python -m helm.dashboards --check
 	$(BIN)/sluice topics asyncapi --check docs/asyncapi.yaml

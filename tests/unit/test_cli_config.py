@@ -51,9 +51,10 @@ def test_config_schema_is_that_of_the_settings() -> None:
     assert json.loads(sluice("config", "schema").stdout) == Settings.model_json_schema()
 
 
-def test_the_settings_reference_is_in_step() -> None:
-    """Run `sluice config docs > docs/settings.md` when this fails."""
-    assert sluice("config", "docs", "--check", str(ROOT / "docs/settings.md")).exit_code == 0
+@pytest.mark.parametrize(("command", "file"), [("docs", "settings.md"), ("metrics", "metrics.md")])
+def test_a_reference_is_in_step(command: str, file: str) -> None:
+    """Run `sluice config COMMAND > docs/FILE` when this fails."""
+    assert sluice("config", command, "--check", str(ROOT / "docs" / file)).exit_code == 0
 
 
 def test_a_settings_reference_out_of_step_is_found() -> None:

@@ -1,5 +1,6 @@
 """Numbers for those who watch: one name and one meaning each, in the live figures, on `/metrics` and by OTLP."""
 
+import ast
 import json
 import math
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from sluice.telemetry import export, exposition
 from sluice.telemetry.meanings import MEANINGS
 from sluice.telemetry.metrics import Meter
 
+PRODUCT = Path(__file__).parents[2] / "consumer/sluice"
 NAMES = frozenset(get_args(MetricName))
 
 
@@ -119,6 +121,19 @@ def test_counters_whose_labels_are_known_stand_at_0_before_anything_happens(scra
     assert found["sluice_rebalances_total", (("kind", "lost"),)] == 0
     assert not [name for name, _ in found if name.startswith("sluice_verdicts")]
     del scraped
+
+
+def test_every_metric_is_observed_somewhere_in_the_product() -> None:
+    assert set(observed()) == NAMES
+
+
+def observed() -> Iterator[str]:
+    """Yield the names of metrics that calls of the product are given, and those it tells when it is asked."""
+    for file in PRODUCT.rglob("*.py"):
+        if file.name not in {"seams.py", "meanings.py"}:
+            for node in ast.walk(ast.parse(file.read_text())):
+                given = node.args[:1] if isinstance(node, ast.Call) else node.keys if isinstance(node, ast.Dict) else []
+                yield from (name.value for name in given if isinstance(name, ast.Constant) and name.value in NAMES)
 
 
 def test_what_every_image_has_is_counted_in_bulk() -> None:

@@ -29,6 +29,16 @@ def schema() -> None:
 
 
 @app.command()
+def metrics(
+    check: Annotated[Path | None, typer.Option("--check", help="Compare with this file instead of printing.")] = None,
+) -> None:
+    """Print every metric with its names, its labels and its meaning, as Markdown."""
+    from sluice.telemetry import reference
+
+    _print_or_compare("metrics", reference.markdown(), check)
+
+
+@app.command()
 def logs(
     check: Annotated[Path | None, typer.Option("--check", help="Compare with this file instead of printing.")] = None,
 ) -> None:

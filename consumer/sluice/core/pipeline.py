@@ -15,6 +15,7 @@ from sluice.core.seams import Lane, Observe
 from sluice.core.spans import ImageSpan, image_spans, process_span
 from sluice_schemas import Image, ImageGenerated, Status, Timings
 
+_PROCESS = {"messaging.system": "kafka", "messaging.operation.name": "process"}
 _MAX_NAMES = 16_384  # characters; an image_id stands in a verdict thrice: as its field, its key and its ce_subject
 
 
@@ -113,7 +114,7 @@ class Pipeline:
             timings = self._timings(batch, watch)
             outcomes = [self._finish(passage, timings(passage.record)) for passage in passages]
             watch.lap("policy")
-        self.observe("messaging.process.duration", watch.lapped_s - watch.began_s, {})
+        self.observe("messaging.process.duration", watch.lapped_s - watch.began_s, _PROCESS)
         return outcomes
 
     def _passage(self, record: Record, image: ImageSpan | None, failure: Rejection | None) -> _Passage:

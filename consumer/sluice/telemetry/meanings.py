@@ -99,7 +99,7 @@ MEANINGS: Mapping[MetricName, Meaning] = {
         {"reason": ("count", "bytes", "greedy", "alone")},
     ),
     "sluice.flights": _gauge("{batch}", "Batches under way"),
-    "sluice.paused": _gauge("1", "Whether back-pressure holds the partitions paused, 0 or 1"),
+    "sluice.paused": _gauge("{replica}", "Whether back-pressure holds the partitions paused, 0 or 1"),
     "sluice.stage.duration": _histogram(
         "s",
         "Duration of one stage of a batch",
@@ -120,7 +120,7 @@ MEANINGS: Mapping[MetricName, Meaning] = {
         {"status": (), "generator": ()},
     ),
     "sluice.dead_letters": _counter("{record}", "Records that could not be judged", {"stage": (), "reason": ()}),
-    "sluice.fuse.level": _gauge("1", "Largest share used of a limit of the fuse; at 1 it is blown"),
+    "sluice.fuse.level": _gauge("{limit}", "Largest share used of a limit of the fuse; at 1 it is blown"),
     "sluice.margin": _histogram(
         "1", "Margin of each judged image's nearest concept; below 0 no concept is present", _MARGIN
     ),
@@ -129,7 +129,7 @@ MEANINGS: Mapping[MetricName, Meaning] = {
     "sluice.dependency.down": _counter(
         "{pause}", "Pauses begun because a dependency was not available", {"dependency": ()}
     ),
-    "sluice.dependency.waiting": _gauge("1", "Whether batches wait for a dependency, 0 or 1", {"dependency": ()}),
+    "sluice.dependency.waiting": _gauge("{dependency}", "Whether batches wait for a dependency, 0 or 1", {"dependency": ()}),
     "sluice.breaker.open": _gauge("{store}", "Stores that are given a rest after a run of failures"),
     "sluice.lane.images": _counter("{image}", "Images scored, canaries aside"),
     "sluice.lane.rechecks": _counter("{image}", "Images near a threshold, of which tiles were scored again in float32"),
@@ -139,7 +139,7 @@ MEANINGS: Mapping[MetricName, Meaning] = {
         "{process}", "Decoder processes that died or were killed", {"reason": ("decoder_crash", "decode_timeout")}
     ),
     "sluice.model.load.time": _gauge("s", "Time the models took to verify, load and look once"),
-    "sluice.ready": _gauge("1", "Whether this process is able to judge, 0 or 1"),
+    "sluice.ready": _gauge("{replica}", "Whether this process is able to judge, 0 or 1"),
     "sluice.canary.answers": _counter(
         "{answer}", "Known pictures judged, by how they were answered", {"result": ("right", "wrong", "late")}
     ),
