@@ -22,6 +22,7 @@ HARMLESS = ("right", "assigned")
 WIDEST, WIDE = 110, 72
 FIXED_LINES = 26  # what is there besides the rows of consumers and partitions
 FEWEST_ROWS = 4
+WITHOUT_RATES, FEWEST_RATES = 64, 8  # columns that the line of rates needs beside them
 SHOWN_KINDS = 4
 
 
@@ -29,7 +30,11 @@ def draw(sight: Sight, rates: Sequence[float], *, width: int, height: int) -> Re
     """Return the view for a terminal of this size; `rates` are verdicts a second, oldest first."""
     rows = max(FEWEST_ROWS, (height - FIXED_LINES) // 2)
     wide = width >= WIDE
-    body = [_summary(sight.total, rates), Text(), _consumers(sight.consumers, rows, wide=wide)]
+    body = [
+        _summary(sight, rates[-max(FEWEST_RATES, width - WITHOUT_RATES) :]),
+        Text(),
+        _consumers(sight.consumers, rows, wide=wide),
+    ]
     if sight.partitions:
         body += [Text(), _partitions(sight.partitions, rows, wide=wide)]
     if sight.gpus:
@@ -53,21 +58,22 @@ def line(sight: Sight) -> str:
         f"{heard}/{len(sight.consumers)} answer",
         f"in {total.read_per_s:.1f}/s out {total.judged_per_s:.1f}/s",
         f"age {_age(total.age).plain}",
-        f"lag {_lag(total).plain}",
+        f"lag {_lag(sight).plain}",
         mix,
         "; ".join(worst),
     )
     return "  ".join(filter(None, parts))
 
 
-def _summary(total: Figures, rates: Sequence[float]) -> RenderableType:
+def _summary(sight: Sight, rates: Sequence[float]) -> RenderableType:
+    total = sight.total
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="dim", no_wrap=True)
     rows.add_column(ratio=1)
     speed = f"in {total.read_per_s:,.1f} /s   out {total.judged_per_s:,.1f} /s   "
     rows.add_row("throughput", Text.assemble(speed, (spark(rates), "green"), no_wrap=True))
     rows.add_row("event age", _age(total.age))
-    rows.add_row("lag", _lag(total))
+    rows.add_row("lag", _lag(sight))
     rows.add_row()
     _add_bar(rows, "time", total.time, TIME_STYLE)
     _add_bar(rows, "stages", total.stages, STAGE_STYLE)
@@ -104,18 +110,21 @@ def _age(age: Age | None) -> Text:
     if age is None:
         return Text("-")
     named = (("p50", age.p50), ("p95", age.p95), ("p99", age.p99))
-    late = "red" if age.p99 > OBJECTIVE_S else ""
-    return Text("   ").join(Text.assemble((name, "dim"), " ", (in_words(value), late)) for name, value in named)
+    return Text("   ").join(Text.assemble((name, "dim"), " ", _how_old(value)) for name, value in named)
 
 
-def _lag(total: Figures) -> Text:
+def _how_old(seconds: float) -> tuple[str, str]:
+    return in_words(seconds), "red" if seconds > OBJECTIVE_S else ""
+
+
+def _lag(sight: Sight) -> Text:
+    total = sight.total
     if not total.lag:
-        return Text("none")
+        return Text("none" if any(consumer.figures for consumer in sight.consumers) else "-")
     if total.lag_age_s < UNDER_WAY_S:
         return Text(f"{total.lag:,} images under way")
-    late = "red" if total.lag_age_s > OBJECTIVE_S else ""
     drain = "not getting less" if total.drain_s is None else f"drained in {in_words(total.drain_s)}"
-    return Text.assemble(f"{total.lag:,} images   ", (f"oldest {in_words(total.lag_age_s)}", late), f"   {drain}")
+    return Text.assemble(f"{total.lag:,} images   oldest ", _how_old(total.lag_age_s), f"   {drain}")
 
 
 def _tallies(kinds: Mapping[str, Tally]) -> RenderableType:
@@ -139,8 +148,10 @@ def _consumers(consumers: Sequence[Consumer], rows: int, *, wide: bool) -> Rende
         state = Text(consumer.state, style=LEVEL_STYLE[consumer.level])
         table.add_row(Text(consumer.name), state, *(_figure(consumer.figures, name) for name in figures))
     named = dict.fromkeys(consumer.runbook for consumer in ranked if consumer.runbook)
-    advice = [Text(f"see docs/runbooks: {', '.join(named)}", style="dim")] if named else []
-    return Group(_with_rest(table, len(consumers) - rows, "consumers"), *advice)
+    advice = [f"see docs/runbooks: {', '.join(named)}"] if named else []
+    if any(consumer.figures is None for consumer in consumers):
+        advice.append("what waits for those that do not answer is not counted here: sluice lag")
+    return Group(_with_rest(table, len(consumers) - rows, "consumers"), *(Text(each, style="dim") for each in advice))
 
 
 def _figure(figures: Figures | None, name: str) -> str:
