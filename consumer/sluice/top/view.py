@@ -123,8 +123,9 @@ def _lag(sight: Sight) -> Text:
         return Text("none" if any(consumer.figures for consumer in sight.consumers) else "-")
     if total.lag_age_s < UNDER_WAY_S:
         return Text(f"{total.lag:,} images under way")
-    drain = "not getting less" if total.drain_s is None else f"drained in {in_words(total.drain_s)}"
-    return Text.assemble(f"{total.lag:,} images   oldest ", _how_old(total.lag_age_s), f"   {drain}")
+    soon = f"   drained in {in_words(total.drain_s)}" if total.drain_s else ""
+    drain = "   not getting less" if total.drain_s is None else soon
+    return Text.assemble(f"{total.lag:,} images   oldest ", _how_old(total.lag_age_s), drain)
 
 
 def _tallies(kinds: Mapping[str, Tally]) -> RenderableType:
