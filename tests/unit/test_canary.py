@@ -11,7 +11,7 @@ import pytest
 
 from sluice import app
 from sluice.core.canary import AGAIN_S, Canaries, Canary, Pace, Road
-from sluice.core.domain import Decision, Job, Picture, Scores
+from sluice.core.domain import Decision, Job, Picture, Score, Scores
 from sluice.core.errors import (
     BadSettings,
     DependencyDown,
@@ -48,13 +48,14 @@ class Ends:
     jobs: list[Sequence[Job]] = field(default_factory=list)
     observed: dict[str, float] = field(default_factory=dict)
     unreadable: Exception | None = None
+    unreadables: dict[bytes, Exception] = field(default_factory=dict)
     down: Exception | None = None
     silent: bool = False
     status: Status = Status.ALLOW
 
     def picture(self, data: bytes) -> Future[Picture]:
         self.decoded.append(data)
-        return done(self.unreadable or PICTURE)
+        return done(self.unreadables.get(data) or self.unreadable or PICTURE)
 
     def score(self, asked: Sequence[Job]) -> Future[list[Scores | Rejection]]:
         self.jobs.append(asked)
@@ -176,9 +177,23 @@ def test_where_there_is_no_room_for_it_it_is_asked_again_until_it_is_late(crowd:
         asked.turn()
 
 
+def test_a_picture_of_a_format_that_is_not_allowed_is_left_out_unless_there_is_no_other() -> None:
+    ends = Ends()
+    asked = ends.asking(scores())
+    asked.known.append(Canary("webp", b"webp", None, scores()))
+    ends.unreadables[b"webp"] = Unreadable("format_not_allowed")
+    asked.turn()
+    asked.turn()
+    assert asked.right
+    assert [canary.name for canary in asked.known] == ["bird"]
+    ends.now, ends.unreadable = 60.0, Unreadable("format_not_allowed")
+    with pytest.raises(BadSettings, match="sluice models canaries PICTURE --write FILE"):
+        asked.turn()
+
+
 def test_a_known_picture_that_decoders_cannot_read_is_wrong() -> None:
     ends = Ends(unreadable=Unreadable("truncated"))
-    with pytest.raises(WrongCanary, match="decode_image: truncated"):
+    with pytest.raises(WrongCanary, match="canary bird: decode_image: truncated"):
         ends.asking(scores()).turn()
 
 
@@ -210,7 +225,8 @@ def test_the_starter_bundle_answers_what_ships_and_one_is_allowed_and_one_blocke
 
 def test_a_file_holds_what_was_written(judge: app.Judging, tmp_path: Path) -> None:
     file = tmp_path / "canaries.json"
-    known = [*asked(judge, CanarySettings()).known, Canary("mute", b"data", None, scores(clip=None))]
+    mute = replace(scores(clip=None), opinions=(Score("nudenet", "FEET_EXPOSED", 0.25),))
+    known = [*asked(judge, CanarySettings()).known, Canary("mute", b"data", None, mute)]
     canaries.write(file, known, judge.lane.provenance)
     assert canaries.chosen(file, judge.lane.provenance) == known
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from sluice.core.domain import Decision, Job, Picture, Scores
-from sluice.core.errors import DependencyDown, Rejection, WrongCanary
+from sluice.core.errors import BadSettings, DependencyDown, Rejection, WrongCanary
 from sluice.core.seams import Observe
 
 AGAIN_S = 1.0
@@ -18,6 +18,7 @@ AGAIN_S = 1.0
 CROWDED = frozenset({"decode_timeout", "decoder_crash", "decoder_memory"})
 """What a crowded machine, or a killer of processes, may do to any picture: no answer, and no wrong one either."""
 
+NOT_ALLOWED = "format_not_allowed"
 HINT = "nothing further is published; a new process loads and attests anew, and if that does not help: sluice doctor"
 
 
@@ -110,9 +111,12 @@ class Canaries:
         except DependencyDown:
             self._again()
         except Rejection as rejection:
-            if rejection.reason not in CROWDED:
-                raise self._wrong(str(rejection)) from rejection
-            self._again()
+            if rejection.reason == NOT_ALLOWED:
+                self._drop(asked)
+            elif rejection.reason in CROWDED:
+                self._again()
+            else:
+                raise self._wrong(f"{self._of(asked, rejection)}: {rejection}") from rejection
 
     def _jobs(self, asked: _Round) -> list[Job]:
         return [
@@ -143,6 +147,21 @@ class Canaries:
         decided = self._road.decide(found, picture)
         right = self._road.decide(replace(answer, opinions=found.opinions), picture)
         return "" if decided.status is right.status else f"{decided.status} instead of {right.status}"
+
+    def _drop(self, asked: _Round) -> None:
+        """Do without the canaries of a format that the settings do not allow. Raises BadSettings without any other."""
+        pairs = zip(self.known, [future.exception() for future in asked.pictures], strict=True)
+        self.known = [one for one, error in pairs if not (isinstance(error, Rejection) and error.reason == NOT_ALLOWED)]
+        self._round = None
+        if not self.known:
+            raise BadSettings(
+                "canary.file: no canary has a format of media.formats; take a picture that has:"
+                " sluice models canaries PICTURE --write FILE"
+            )
+
+    def _of(self, asked: _Round, rejection: Rejection) -> str:
+        pairs = zip(self.known, asked.pictures, strict=True)
+        return next((canary.name for canary, future in pairs if future.exception() is rejection), "one of them")
 
     def _again(self) -> None:
         self._round = None

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sluice.core.canary import Canaries, Canary, Pace, Road
-from sluice.core.domain import Decision, Picture, Scores
+from sluice.core.domain import Decision, Picture, Score, Scores
 from sluice.core.errors import BadSettings
 from sluice.core.policy import Policy
 from sluice.core.seams import Observe
@@ -104,6 +104,7 @@ def _canary(plain: dict[str, Any]) -> Canary:
             reference_has_nsfw=answer["reference_has_nsfw"],
             guard_band_recheck=False,
             clip=None if clip is None else Clip(**clip),
+            opinions=tuple(Score(**opinion) for opinion in answer["opinions"]),
         ),
     )
 
@@ -120,5 +121,6 @@ def _plain(canary: Canary) -> dict[str, Any]:
             "reference_has_nsfw": answer.reference_has_nsfw,
             "concepts": [asdict(concept) for concept in answer.concepts],
             "clip": answer.clip and asdict(answer.clip),
+            "opinions": [asdict(opinion) for opinion in answer.opinions],
         },
     }

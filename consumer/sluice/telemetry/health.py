@@ -80,7 +80,8 @@ class Health:
             self._ready_file.unlink(missing_ok=True)
 
     def stopped(self, error: Fatal) -> None:
-        """Say for what the consumer stopped."""
+        """Say for what the consumer stopped; its lane is closed by then, and no sign of anything."""
+        self._lane = str
         if isinstance(error, TooManyDeadLetters):
             self._fuse = Check(ok=False, found=str(error))
         if isinstance(error, WrongCanary):
