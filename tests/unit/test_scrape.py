@@ -2,7 +2,9 @@
 
 import json
 import socket
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -97,6 +99,41 @@ def test_top_once_shows_who_answers_and_who_does_not(consumer: int) -> None:
         (here, "not ready: models: loading"),
         (f"127.0.0.1:{absent}", "no answer: connection refused"),
     ]
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Interrupt what looks for ever at its second pause; the pauses are noted."""
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) > 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["sluice.cli.top"], "time", SimpleNamespace(sleep=sleep))
+    return pauses
+
+
+def test_where_nobody_watches_top_prints_a_line_each_time(consumer: int, interrupted: list[float]) -> None:
+    found = sluice("--every", "3", f"127.0.0.1:{consumer}")
+    assert (found.exit_code, interrupted) == (0, [3.0, 3.0])
+    assert [line.split("  ")[0] for line in found.stdout.splitlines()] == ["1/1 answer"] * 2
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_for_programs_top_prints_an_object_each_time(consumer: int) -> None:
+    found = sluice("--json", f"127.0.0.1:{consumer}")
+    assert [json.loads(line)["total"]["lag"] for line in found.stdout.splitlines()] == [0, 0]
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_on_a_terminal_top_draws_until_it_is_interrupted(consumer: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    found = sluice(f"127.0.0.1:{consumer}")
+    assert found.exit_code == 0
+    assert found.stdout.count("models: loading") == 2
+    assert found.stdout.startswith("\x1b[?1049h"), "the screen below stays as it is"
 
 
 def test_top_once_fails_when_nobody_answers() -> None:
