@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.metrics import _internal as api
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.util._once import Once
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -113,6 +116,22 @@ def test_a_gauge_that_was_ended_is_told_no_more(scraped: Meter) -> None:
     assert [labels for name, labels in samples() if name == "sluice_lag_age_seconds"] == [
         (("partition", "1"), ("topic", "t"))
     ]
+
+
+def test_what_is_exported_can_be_encoded_a_truth_for_a_number_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = InMemoryMetricReader()
+    monkeypatch.setattr(api, "_METER_PROVIDER", MeterProvider([reader], shutdown_on_exit=False))
+    meter = Meter({"process.cpu.time": lambda: [(12.5, {})]})
+    waits = True
+    meter("sluice.dependency.waiting", waits, {"dependency": "store"})
+    meter.all("sluice.event.age", (0.5, 30.0))
+    collected = reader.get_metrics_data()
+    assert collected is not None
+    sent = encode_metrics(meter.whole(collected)).resource_metrics[0].scope_metrics[0].metrics
+    points = {metric.name: metric for metric in sent}
+    assert points["sluice.dependency.waiting"].gauge.data_points[0].as_double == 1
+    age = points["sluice.event.age"].histogram
+    assert (age.data_points[0].count, age.data_points[0].sum, age.aggregation_temporality) == (2, 30.5, 2)
 
 
 def test_counters_whose_labels_are_known_stand_at_0_before_anything_happens(scraped: Meter) -> None:

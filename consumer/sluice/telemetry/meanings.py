@@ -129,7 +129,9 @@ MEANINGS: Mapping[MetricName, Meaning] = {
     "sluice.dependency.down": _counter(
         "{pause}", "Pauses begun because a dependency was not available", {"dependency": ()}
     ),
-    "sluice.dependency.waiting": _gauge("{dependency}", "Whether batches wait for a dependency, 0 or 1", {"dependency": ()}),
+    "sluice.dependency.waiting": _gauge(
+        "{dependency}", "Whether batches wait for a dependency, 0 or 1", {"dependency": ()}
+    ),
     "sluice.breaker.open": _gauge("{store}", "Stores that are given a rest after a run of failures"),
     "sluice.lane.images": _counter("{image}", "Images scored, canaries aside"),
     "sluice.lane.rechecks": _counter("{image}", "Images near a threshold, of which tiles were scored again in float32"),

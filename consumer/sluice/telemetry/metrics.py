@@ -123,7 +123,7 @@ class Meter:
         if math.isnan(value):
             series.pop(key, None)
         else:
-            series[key] = value
+            series[key] = float(value)  # a bool passes for a float everywhere but in OTLP
 
     def _told(self) -> Iterator[tuple[str, float]]:
         """Yield the live figures that are not kept as such."""
