@@ -33,6 +33,11 @@ def admin(kafka: Kafka) -> AdminClient:
 
 @pytest.fixture
 def topic(kafka: Kafka, admin: AdminClient) -> str:
+    """Return the name of a topic that is this test's own."""
+    return made(kafka, admin)
+
+
+def made(kafka: Kafka, admin: AdminClient) -> str:
     """Make a topic with records 0, 2, 4 in partition 0 and 1, 3 in partition 1, a second apart, none in partition 2."""
     name = f"images-{uuid.uuid4().hex}"
     for future in admin.create_topics([NewTopic(name, 3, 1)]).values():
@@ -91,6 +96,16 @@ def test_what_is_committed_waits_no_longer_and_members_own_partitions(
         Standing(2, None, 0, 0, owner),
     )
     assert (seen.state, seen.lag, seen.known) == ("STABLE", 2, True)
+
+
+@pytest.mark.kafka
+def test_members_of_a_group_that_the_brokers_assign_own_partitions_too(kafka_address: str) -> None:
+    kafka = Kafka(bootstrap_servers=kafka_address, group_id=uuid.uuid4().hex, group_protocol="consumer")
+    admin = open_admin(admin_config(kafka), lambda _: None)
+    topic = made(kafka, admin)
+    with member(kafka, topic):
+        seen = backlog(admin, kafka.group_id, topic)
+    assert [standing.owner for standing in seen.partitions] == ["replica-1@127.0.0.1"] * 3
 
 
 def test_looking_joins_no_group_and_commits_nothing(kafka: Kafka, admin: AdminClient, topic: str) -> None:
