@@ -33,6 +33,10 @@ def test_helm_has_nothing_against_it(helm: Helm, name: str) -> None:
     assert helm.lint(example(name)) == []
 
 
+def test_helm_has_nothing_against_the_chart_alone(helm: Helm) -> None:
+    assert helm.lint({}) == []
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_examples_become_what_was_reviewed(helm: Helm, name: str) -> None:
     stored = (golden.FOLDER / f"{name}.yaml").read_text("utf-8")
@@ -118,7 +122,7 @@ def test_the_chart_is_of_this_version() -> None:
 
 def test_notes_say_what_to_do_next_and_what_is_missing(helm: Helm) -> None:
     notes = helm.files(example("demo"))["sluice/templates/NOTES.txt"]
-    for words in ("helm --namespace moderation test", "sluice top", "starter", "GPU", "NetworkPolicy", "scrapes"):
+    for words in ("helm --namespace moderation test", "\n  sluice top ", "starter", "GPU", "NetworkPolicy", "scrapes"):
         assert words in notes
     whole = helm.files(example("gpu"))["sluice/templates/NOTES.txt"]
     assert "WARNING" not in whole
