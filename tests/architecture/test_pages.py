@@ -24,7 +24,7 @@ PICTURES = sorted((ROOT / "docs").glob("*.svg"))
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 CODE = re.compile(r"`([^`\n]+)`")
 COMMAND = re.compile(r"(?:^\$ |`)(sluice [a-z][^`#\n|>]*)", re.MULTILINE)
-METRIC = re.compile(r"(?:sluice|kafka|messaging)\.[a-z_.]+")
+METRIC = re.compile(r"(?:sluice|kafka)\.[a-z_.]+")  # attributes of spans begin with `messaging.` too
 SETTING = re.compile(rf"(?:{'|'.join(Settings.model_fields)})\.[a-z0-9_]+")
 
 
