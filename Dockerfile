@@ -1,9 +1,9 @@
 # The consumer, its commands and the simulator in one image. No weights are inside but the starter bundle, which is for
 # the demo only: `sluice models fetch` brings the real ones to /models, or mount them there.
 #
-#   docker build -t sluice .                    with CUDA, which comes with torch; the driver is the host's
+#   docker build -t sluice .                    with CUDA, which comes with torch, 5.7 GB; the driver is the host's
 #   docker build -t sluice --target cpu --build-arg TORCH_INDEX=<PyTorch's CPU wheel index> .
-#                                               without; PyTorch's install page names the index
+#                                               without, 1.6 GB; PyTorch's install page names the index
 
 # The Python that the tests run with. To pin it by digest: --build-arg PYTHON=3.11.14-slim-bookworm@sha256:...
 ARG PYTHON=3.11.14-slim-bookworm
