@@ -91,7 +91,7 @@ def settled(found: Figures) -> bool:
 def unknown(found: Figures) -> set[str]:
     """Return the series whose name or labels the documentation does not have."""
     documented = {
-        prometheus_name(name, meaning): {label.replace(".", "_") for label in meaning.labels}
+        prometheus_name(name, meaning): frozenset(label.replace(".", "_") for label in meaning.labels)
         for name, meaning in MEANINGS.items()
     }
     series = {

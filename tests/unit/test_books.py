@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from sluice.core.books import Books
-from sluice.core.domain import Judged, Message, Partition, Record
+from sluice.core.domain import Judged, Message, Outcome, Partition, Record
 from sluice_schemas import Clip, Concept, Generator
 from tests.support.books import books
 from tests.support.outcomes import judged, rejected
@@ -47,7 +47,12 @@ def by(model_id: str) -> Judged:
 
 def test_every_image_has_an_age_also_what_was_made_in_the_future_and_nothing_that_has_no_time(told: Told) -> None:
     timeless = Record(PLACE, 9, -1, b"k", b"v")
-    outcomes = [judged(record(0, 3.5)), rejected(record(1, 0.25)), judged(record(2, -60.0)), judged(timeless)]
+    outcomes: list[Outcome] = [
+        judged(record(0, 3.5)),
+        rejected(record(1, 0.25)),
+        judged(record(2, -60.0)),
+        judged(timeless),
+    ]
     told.books.landed(outcomes, [], 0.1)
     assert told.values("sluice.event.age") == [3.5, 0.25, 0.0]
 

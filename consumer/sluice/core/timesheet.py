@@ -29,7 +29,8 @@ class Timesheet:
     @contextmanager
     def during(self, activity: Activity) -> Iterator[None]:
         """Count the block as `activity`; what came before it goes on afterwards."""
-        before, _ = self._doing, self._switch(activity)
+        before = self._doing
+        self._switch(activity)
         try:
             yield
         finally:

@@ -133,7 +133,7 @@ MEANINGS: Mapping[MetricName, Meaning] = {
         "{dependency}", "Whether batches wait for a dependency, 0 or 1", {"dependency": ()}
     ),
     "sluice.breaker.open": _gauge("{store}", "Stores that are given a rest after a run of failures"),
-    "sluice.lane.images": _counter("{image}", "Images scored, canaries aside"),
+    "sluice.lane.images": _counter("{image}", "Images scored, two canaries a minute among them"),
     "sluice.lane.rechecks": _counter("{image}", "Images near a threshold, of which tiles were scored again in float32"),
     "sluice.lane.splits": _counter("{batch}", "Forward passes halved for want of device memory"),
     "sluice.lane.non_finite": _counter("{image}", "Images with scores that were not finite"),
