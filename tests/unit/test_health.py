@@ -3,8 +3,10 @@
 import json
 import socket
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -163,7 +165,11 @@ def test_a_probe_answers_by_status_and_names_each_check(
 
 
 def test_a_head_request_gets_the_status_alone(port: int) -> None:
-    assert asked(port, "/readyz", "HEAD") == (503, "application/json", b"")
+    with socket.create_connection(("127.0.0.1", port)) as raw:
+        raw.sendall(b"HEAD /readyz HTTP/1.0\r\n\r\n")
+        said = b"".join(iter(lambda: raw.recv(4096), b""))
+    assert said.startswith(b"HTTP/1.0 503 ")
+    assert said.endswith(b"\r\n\r\n")
 
 
 def test_other_paths_and_methods_are_refused_and_nothing_is_logged(
@@ -180,10 +186,23 @@ def test_a_page_that_cannot_be_made_is_one_line_without_its_words(port: int, cap
     assert [record.getMessage() for record in caplog.records] == ["a page cannot be made: RuntimeError"]
 
 
-def test_a_client_that_says_nothing_keeps_nobody_else_waiting(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port)) as silent:
-        silent.send(b"GET /livez")
+def test_an_answer_that_takes_long_keeps_nobody_else_waiting() -> None:
+    asked_for, let_go = Event(), Event()
+
+    def slow() -> Reply:
+        asked_for.set()
+        assert let_go.wait(60)
+        return Reply("text/plain", b"at last")
+
+    with (
+        serving("127.0.0.1", 0, {"/slow": slow, "/livez": probe(lambda: CHECKS)}) as port,
+        ThreadPoolExecutor(1) as one,
+    ):
+        waiting = one.submit(asked, port, "/slow")
+        assert asked_for.wait(60)
         assert asked(port, "/livez")[0] == 200
+        let_go.set()
+        assert waiting.result(60)[2] == b"at last"
 
 
 def test_an_address_that_is_taken_names_the_setting(port: int) -> None:
