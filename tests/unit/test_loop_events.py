@@ -98,6 +98,11 @@ def test_a_dead_letter_is_told_with_its_place_and_its_trace_once_it_has_landed(
     ]
 
 
+def test_gauges_are_told_before_there_is_a_reason_to() -> None:
+    seen = {name: value for name, value, _ in Bench().seen}
+    assert (seen["sluice.paused"], seen["sluice.fuse.level"]) == (0, 0)
+
+
 def test_a_wrong_canary_stops_the_loop_before_what_is_finished_lands() -> None:
     bench = Bench()
     bench.start(2)

@@ -20,6 +20,9 @@ class Landing:
     fuse: Fuse
     books: Books
 
+    def __post_init__(self) -> None:
+        self.books.observe("sluice.fuse.level", 0, {})
+
     def done(self, outcomes: Sequence[Outcome]) -> bool:
         """Publish `outcomes` and commit their offsets; return whether that was done, else nothing was.
 

@@ -22,6 +22,9 @@ class Pressure:
     _full_since: float | None = None
     _paused: bool = False
 
+    def __post_init__(self) -> None:
+        self.observe("sluice.paused", 0, {})
+
     def polls(self, *, full: bool) -> bool:
         """Pause or resume as it must be; return whether to poll, which waits only while full for a moment."""
         if not full:
