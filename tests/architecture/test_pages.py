@@ -92,12 +92,10 @@ def test_every_command_a_page_names_is_one(page: Path) -> None:
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=name)
-def test_every_picture_says_what_it_shows_and_is_on_a_page(picture: Path) -> None:
-    root = ET.parse(picture).getroot()  # noqa: S314 -- our own file
-    assert root.get("role") == "img"
-    assert len(root.get("aria-label", "")) > 40
-    assert root.get("viewBox")
-    assert any(f"{picture.name})" in page.read_text(encoding="utf-8") for page in PAGES)
+def test_every_picture_is_on_a_page_that_says_what_it_shows(picture: Path) -> None:
+    assert ET.parse(picture).getroot().get("viewBox")  # noqa: S314 -- our own file
+    shown = re.compile(rf"!\[([^\]]{{20,}})\]\([^)]*\b{re.escape(picture.name)}\)")
+    assert any(shown.search(page.read_text(encoding="utf-8")) for page in PAGES)
 
 
 def test_pages_were_found() -> None:
