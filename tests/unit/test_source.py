@@ -20,10 +20,12 @@ class Bench:
         self.consumer = ScriptedConsumer()
         self.now = 0.0
         self.reported: list[tuple[str, set[int]]] = []
+        self.given: list[set[int]] = []
         self.source = KafkaSource(self.connect, "t", protocol=protocol, connect_deadline_s=30.0, clock=lambda: self.now)
         self.source.subscribe(
             on_revoke=lambda partitions: self.report("revoked", partitions),
             on_lost=lambda partitions: self.report("lost", partitions),
+            on_assign=lambda partitions: self.given.append({partition.index for partition in partitions}),
         )
 
     def connect(self, on_error: OnError) -> Consumer:
@@ -264,6 +266,12 @@ def test_a_topic_that_appears_is_read(bench: Bench) -> None:
     bench.poll()
     bench.now = 60.0
     assert bench.poll() == []
+
+
+def test_who_asks_is_told_of_every_assignment(bench: Bench) -> None:
+    bench.assign(0, 1)
+    bench.assign(2)
+    assert bench.given == [{0, 1}, {2}]
 
 
 def test_the_end_of_a_partition_is_no_record_and_no_error_but_tells_where_reading_stands(bench: Bench) -> None:
