@@ -20,8 +20,9 @@ _NOW = Row(
         ),
         figure(
             "Time to drain",
-            "At the present rates, for the slowest replica; infinite when what waits does not shrink.",
-            "max(sluice_lag_drain_time_seconds{OURS})",
+            "At the present rates, for the slowest replica; a week is never, 0 while nobody waits for 10 s.",
+            "max(sluice_lag_drain_time_seconds{OURS} and on (job, instance)"
+            " (max by (job, instance) (sluice_lag_age_seconds{OURS}) > 10)) or vector(0)",
             unit="s",
             limits=(600, 1800),
         ),
@@ -36,7 +37,7 @@ _NOW = Row(
         figure(
             "Budget left",
             "What is left of the 1 % of images that may be late, over three days; from the recording rules.",
-            '1 - max(job:sluice_slow_images:ratio_rate3d{job=~"$job"}) / 0.01',
+            'clamp_min(1 - max(job:sluice_slow_images:ratio_rate3d{job=~"$job"}) / 0.01, 0)',
             unit="percentunit",
             limits=(0.5, 0.1),
         ),
@@ -96,7 +97,7 @@ _HOW_LONG = Row(
         Panel(
             "Time to drain",
             "At the present rates, by replica; no line where it would never end.",
-            {"{{instance}}": "sluice_lag_drain_time_seconds{OURS} < +Inf"},
+            {"{{instance}}": "sluice_lag_drain_time_seconds{OURS} < 604800"},
             unit="s",
         ),
     ),

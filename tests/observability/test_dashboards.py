@@ -1,6 +1,7 @@
 """The dashboards: in step with their code, whole, and asking for nothing that no consumer tells."""
 
 import json
+import re
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -47,6 +48,19 @@ def test_a_dashboard_stands_by_itself(file: Path) -> None:
     numbers = [panel["id"] for panel in board["panels"]]
     assert len(set(numbers)) == len(numbers)
     assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in board["panels"])
+
+
+def test_nothing_is_asked_for_that_is_not_written_down() -> None:
+    """By the page of metrics, the recording rules, and what the OpenTelemetry SDK counts of itself."""
+    known = set(re.findall(r"^\| `(\w+)`", (files.ROOT / "docs/metrics.md").read_text(), re.MULTILINE))
+    known |= {f"{name}_{part}" for name in known for part in ("bucket", "sum", "count")}
+    known |= {rule["record"] for rule in files.rules() if "record" in rule}
+    known |= {
+        "otel_sdk_exporter_span_exported_total",
+        "hw_gpu_utilization_ratio",
+    }  # the latter where a collector names it
+    asked = [query.expr for query in files.queries()] + [rule["expr"] for rule in files.rules()]
+    assert {selector.split("{")[0] for expr in asked for selector in files.selectors(expr)} - known == set()
 
 
 def test_every_panel_that_was_asked_for_is_there() -> None:
