@@ -25,6 +25,15 @@ def test_the_share_at_its_limit_holds() -> None:
     assert Fuse(0.3, 10, 100).after(outcomes("xxx.......")).share == pytest.approx(0.3)
 
 
+def test_the_level_is_the_larger_share_of_a_limit_and_reaches_1_only_when_it_blows() -> None:
+    ours = [Partition("images", 0), Partition("images", 1)]
+    fuse = Fuse(0.3, 10, 4).after([*outcomes("xxx......."), *outcomes("", 1)])
+    assert fuse.level(ours) == 3 / 4
+    fuse = Fuse(1.0, 1000, 4).after([*outcomes("xxxx"), *outcomes("xx", 1)])
+    assert fuse.level(ours) == 4 / 5
+    assert fuse.level(ours[1:]) == 2 / 5, "what another owns is none of ours"
+
+
 def test_the_window_forgets() -> None:
     fuse = Fuse(0.3, 10, 100).after(outcomes("xxx......."))
     fuse = fuse.after(outcomes("." * 10))

@@ -1,14 +1,15 @@
 """The loop's duties one by one, against the broker in memory."""
 
 import random
-from collections import deque
+from collections import defaultdict, deque
 from concurrent.futures import Future
+from typing import Any
 
 import pytest
 
 from sluice.core.batcher import Batcher
 from sluice.core.deadletter import Fuse
-from sluice.core.domain import Batch, Outcome, Partition
+from sluice.core.domain import Batch, Outcome, Partition, Record
 from sluice.core.errors import DependencyDown, DeviceLost, Fenced, TooManyDeadLetters
 from sluice.core.loop import Loop, Pace
 from tests.support.books import books
@@ -35,7 +36,10 @@ class Bench:
             pace=Pace(max_flights=max_flights, drain_timeout_s=1.0, retry_pause_s=5.0),
             clock=lambda: self.now,
             sleep=self.sleep,
-            books=books(observe=lambda name, value, labels: self.seen.append((name, value, dict(labels)))),
+            books=books(
+                observe=lambda name, value, labels: self.seen.append((name, value, dict(labels))),
+                clock=lambda: self.now,
+            ),
         )
 
     def start(self, records: int) -> None:
@@ -62,6 +66,14 @@ class Bench:
             self.now += 0.1
             self.loop.turn()
 
+    def activities(self) -> dict[str, float]:
+        """Return the seconds of each activity that took any."""
+        spent: defaultdict[str, float] = defaultdict(float)
+        for name, value, labels in self.seen:
+            if name == "sluice.activity.time":
+                spent[labels["activity"]] += value
+        return {activity: seconds for activity, seconds in spent.items() if seconds}
+
     def finish(self) -> None:
         batch, future = self.roads.popleft()
         future.set_result([judged(record) for record in batch.records])
@@ -87,6 +99,34 @@ def test_a_full_deque_pauses_and_a_landing_resumes() -> None:
     bench.turns(2)
     assert not bench.paused()
     assert bench.published == [b"0/0", b"0/1"]
+
+
+def test_every_second_of_a_loop_is_told_by_what_it_did() -> None:
+    bench = Bench()
+    poll, commit = bench.source.poll, bench.loop.committer.commit
+
+    def wait(limit: int, timeout_s: float) -> list[Record]:
+        bench.now += timeout_s
+        return poll(limit, timeout_s)
+
+    def take_long(*given: Any) -> None:
+        bench.now += 32.0
+        commit(*given)
+
+    vars(bench.source)["poll"], vars(bench.loop.committer)["commit"] = wait, take_long
+    bench.start(0)
+    idle = bench.activities()
+    bench.append(2)
+    flying = bench.activities()
+    bench.finish()
+    bench.turns(1)
+    bench.append(8, turns=100)
+    full = bench.activities()
+    assert set(idle) == {"idle", "work"}
+    assert set(flying) == {"idle", "work", "poll"}
+    assert full["commit"] == pytest.approx(32.0)
+    assert full["backpressure"] > 0.2
+    assert sum(full.values()) == pytest.approx(bench.now, abs=0.3)
 
 
 def test_a_deque_full_for_a_moment_does_not_pause() -> None:
@@ -180,11 +220,13 @@ def test_a_dependency_that_is_down_delays_the_flight_and_loses_nothing() -> None
     assert len(bench.roads) == 0
     assert bench.published == []
     bench.now += 5.0
-    bench.turns(1)
+    bench.turns(2)
     bench.finish()
     bench.turns(1)
     assert bench.published == [b"0/0", b"0/1"]
     assert ("sluice.dependency.down", 1, {"dependency": "store"}) in bench.seen
+    waits = [value for name, value, labels in bench.seen if name == "sluice.dependency.waiting"]
+    assert waits == [1, 0], "it was waited for through every try, until one went well"
 
 
 def test_the_fuse_stops_the_loop_before_anything_of_the_landing_is_published() -> None:
@@ -194,6 +236,7 @@ def test_the_fuse_stops_the_loop_before_anything_of_the_landing_is_published() -
     future.set_result([rejected(record) for record in batch.records])
     with pytest.raises(TooManyDeadLetters):
         bench.turns(1)
+    assert ("sluice.fuse.level", 1, {}) in bench.seen
     assert bench.published == []
     assert bench.cluster.committed_offset(bench.partition) is None
 
