@@ -215,12 +215,13 @@ def test_an_aborted_landing_is_tried_again_and_publishes_once() -> None:
 def test_a_dependency_that_is_down_delays_the_flight_and_loses_nothing() -> None:
     bench = Bench()
     bench.start(2)
-    bench.roads.popleft()[1].set_exception(DependencyDown("store"))
-    bench.turns(10)
-    assert len(bench.roads) == 0
-    assert bench.published == []
-    bench.now += 5.0
-    bench.turns(2)
+    for _ in range(2):
+        bench.roads.popleft()[1].set_exception(DependencyDown("store"))
+        bench.turns(10)
+        assert len(bench.roads) == 0
+        assert bench.published == []
+        bench.now += 5.0
+        bench.turns(2)
     bench.finish()
     bench.turns(1)
     assert bench.published == [b"0/0", b"0/1"]
