@@ -254,6 +254,16 @@ def test_a_file_of_other_models_is_refused() -> None:
     assert "sluice models canaries --write" in str(raised.value)
 
 
+@pytest.mark.parametrize("margin", [float("nan"), "-0.5", None])
+def test_a_file_with_a_score_that_is_no_number_is_refused(tmp_path: Path, margin: object) -> None:
+    file = tmp_path / "canaries.json"
+    plain = json.loads(canaries.SHIPPED.read_text())
+    plain["canaries"][0]["answer"]["concepts"][7]["margin"] = margin
+    file.write_text(json.dumps(plain))
+    with pytest.raises(BadSettings, match=r"canary\.file: .* cannot be read"):
+        canaries.read(file)
+
+
 @pytest.mark.parametrize("text", ["", "{}", '{"models": {}, "canaries": [{}]}', '{"models": {}, "canaries": []}'])
 def test_a_file_that_says_nothing_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "canaries.json"

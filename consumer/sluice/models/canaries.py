@@ -7,6 +7,7 @@ pictures serve every other bundle, too.
 
 import base64
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -93,19 +94,25 @@ def _digests(models: Sequence[ModelRef]) -> dict[str, str]:
 
 
 def _canary(plain: dict[str, Any]) -> Canary:
-    answer = plain["answer"]
-    clip = answer["clip"]
+    name, prompt = str(plain["name"]), plain["prompt"]
+    answer = _scores(plain["answer"])
+    numbers = [number for c in answer.concepts for number in (c.cosine, c.threshold, c.adjustment, c.margin)]
+    numbers += [opinion.value for opinion in answer.opinions] + ([answer.clip.cosine] if answer.clip else [])
+    if not all(math.isfinite(number) for number in numbers):
+        raise ValueError(f"{name}: not finite")
     return Canary(
-        str(plain["name"]),
-        base64.b64decode(plain["picture"], validate=True),
-        plain["prompt"],
-        Scores(
-            concepts=tuple(Concept(**concept) for concept in answer["concepts"]),
-            reference_has_nsfw=answer["reference_has_nsfw"],
-            guard_band_recheck=False,
-            clip=None if clip is None else Clip(**clip),
-            opinions=tuple(Score(**opinion) for opinion in answer["opinions"]),
-        ),
+        name, base64.b64decode(plain["picture"], validate=True), None if prompt is None else str(prompt), answer
+    )
+
+
+def _scores(plain: dict[str, Any]) -> Scores:
+    clip = plain["clip"]
+    return Scores(
+        concepts=tuple(Concept(**concept) for concept in plain["concepts"]),
+        reference_has_nsfw=bool(plain["reference_has_nsfw"]),
+        guard_band_recheck=False,
+        clip=None if clip is None else Clip(**clip),
+        opinions=tuple(Score(**opinion) for opinion in plain["opinions"]),
     )
 
 
