@@ -27,7 +27,7 @@ class Facts:
     jpeg_1024: Fact = Fact(8.0, "ms, JPEG of 1024 px", "measured", "`media`")
     png_1024: Fact = Fact(23.9, "ms, PNG of 1024 px", "measured", "`media`")
     webp_1024: Fact = Fact(13.3, "ms, WebP of 1024 px", "measured", "`media`")
-    python: Fact = Fact(0.14, "ms of Python an event, one thread of a replica", "measured", "`overhead`")
+    python: Fact = Fact(0.16, "ms of Python an event, one thread of a replica", "measured", "`overhead`")
     picture: Fact = Fact(300, "KB of a picture", "assumed", "your pictures")
     event: Fact = Fact(650, "bytes of an event with a reference and a prompt", "measured", "`sluice_schemas`")
     verdict: Fact = Fact(430, "bytes of a verdict in the log", "measured", "`kafka`")
