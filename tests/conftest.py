@@ -1,8 +1,10 @@
 """What several suites share: a broker is started once per run (per worker) and every test brings its own topics."""
 
+import logging
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.support import brokers
@@ -31,3 +33,14 @@ def kafka_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[brokers.Clu
 def kafka_address(kafka_node: brokers.Cluster) -> str:
     """Address of one Apache Kafka node."""
     return kafka_node.address
+
+
+@pytest.fixture
+def restored_logging() -> Iterator[None]:
+    """Let logging be as it was once the test has configured it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)

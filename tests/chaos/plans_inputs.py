@@ -10,6 +10,7 @@ from sluice_sim.store import Store
 from tests.chaos.outcome import POISON
 from tests.chaos.plans import strikes
 from tests.chaos.trial import Trial
+from tests.support.fetching import fetching
 
 DOWN_S = (60.0, 90.0)
 
@@ -60,12 +61,7 @@ class Shop:
     @property
     def given(self) -> dict[str, str]:
         """Settings of workers that may fetch from it."""
-        return {
-            "SLUICE_FETCH__ALLOWED_SCHEMES": "http",
-            "SLUICE_FETCH__ALLOWED_HOSTS": self._counter.host,
-            "SLUICE_FETCH__ALLOWED_PORTS": str(self._counter.port),
-            "SLUICE_FETCH__ALLOW_PRIVATE_ADDRESSES": "true",
-        }
+        return fetching(self._counter)
 
     @property
     def serves(self) -> bool:

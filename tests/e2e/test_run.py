@@ -25,6 +25,7 @@ from tests.chaos.stage import Stage
 from tests.chaos.trial import POLL_S, read_again
 from tests.chaos.worker import SLUICE, Worker
 from tests.support.brokers import EMBEDDED
+from tests.support.fetching import IMPATIENT, fetching
 
 pytestmark = [*EMBEDDED, pytest.mark.timeout(900)]
 
@@ -48,15 +49,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def following(stage: Stage, store: Store) -> Stage:
     """Let the workers fetch from the store, and give up on it soon."""
-    given = {
-        "SLUICE_FETCH__ALLOWED_SCHEMES": "http",
-        "SLUICE_FETCH__ALLOWED_HOSTS": store.host,
-        "SLUICE_FETCH__ALLOWED_PORTS": str(store.port),
-        "SLUICE_FETCH__ALLOW_PRIVATE_ADDRESSES": "true",
-        "SLUICE_FETCH__TOTAL_TIMEOUT_S": "3",  # a dropped SYN is sent again after one second
-        "SLUICE_BATCHING__RETRY_PAUSE_S": "0.5",
-    }
-    return replace(stage, given=given)
+    return replace(stage, given=fetching(store) | IMPATIENT)
 
 
 def publish(stage: Stage, events: int, shares: Shares, store: Store | None = None) -> list[Sent]:

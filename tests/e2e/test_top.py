@@ -22,6 +22,7 @@ from tests.chaos.feed import now, small
 from tests.chaos.stage import Stage
 from tests.chaos.worker import Worker
 from tests.support.brokers import EMBEDDED
+from tests.support.fetching import IMPATIENT, fetching
 
 pytestmark = [*EMBEDDED, pytest.mark.timeout(600)]
 
@@ -57,16 +58,10 @@ def test_on_call_sees_what_waits_for_what_and_then_that_all_is_well(
 def following(stage: Stage, store: Store, port: int) -> Stage:
     """Let the worker fetch from the store, give up on it soon, and be asked."""
     given = {
-        "SLUICE_FETCH__ALLOWED_SCHEMES": "http",
-        "SLUICE_FETCH__ALLOWED_HOSTS": store.host,
-        "SLUICE_FETCH__ALLOWED_PORTS": str(store.port),
-        "SLUICE_FETCH__ALLOW_PRIVATE_ADDRESSES": "true",
-        "SLUICE_FETCH__TOTAL_TIMEOUT_S": "3",  # a dropped SYN is sent again after one second
-        "SLUICE_BATCHING__RETRY_PAUSE_S": "0.5",
         "SLUICE_TELEMETRY__HTTP_PORT": str(port),
         "SLUICE_TELEMETRY__LAG_EVERY_S": "0.5",
     }
-    return replace(stage, given=given)
+    return replace(stage, given=fetching(store) | IMPATIENT | given)
 
 
 def waits(seen: Mapping[str, Any]) -> bool:

@@ -29,6 +29,7 @@ from tests.chaos.stage import Stage
 from tests.chaos.worker import Worker
 from tests.observability.prometheus import SCRAPE_S, Prometheus, Series, scraping
 from tests.support.collector import Collector, collector
+from tests.support.fetching import IMPATIENT, fetching
 from tests.support.plugins import installed, marked_picture
 
 JOB, POISONED = "sluice", "poisoned"
@@ -180,12 +181,6 @@ def _stage(stage: Stage, store: Store, taking: Collector, port: int) -> Stage:
         "TELEMETRY__HTTP_PORT": str(port),
         "TELEMETRY__LAG_EVERY_S": "0.5",
         "TELEMETRY__OTLP": "true",
-        "FETCH__ALLOWED_SCHEMES": "http",
-        "FETCH__ALLOWED_HOSTS": store.host,
-        "FETCH__ALLOWED_PORTS": str(store.port),
-        "FETCH__ALLOW_PRIVATE_ADDRESSES": "true",
-        "FETCH__TOTAL_TIMEOUT_S": "3",
-        "BATCHING__RETRY_PAUSE_S": "0.5",
         "BATCHING__MAX_FLIGHTS": "2",  # few and small, so that a fault of seconds is back-pressure
         "BATCHING__MAX_RECORDS": "16",
         "FUSE__MAX_SHARE": "1",
@@ -199,7 +194,7 @@ def _stage(stage: Stage, store: Store, taking: Collector, port: int) -> Stage:
         "OTEL_BSP_SCHEDULE_DELAY": "500",
         "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED": "true",
     }
-    ours = {f"SLUICE_{name}": value for name, value in given.items()}
+    ours = fetching(store) | IMPATIENT | {f"SLUICE_{name}": value for name, value in given.items()}
     return replace(stage, given={**installed(stage.folder / "site", deed), **ours, **collector})
 
 

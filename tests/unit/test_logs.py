@@ -3,12 +3,10 @@
 import ast
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
 import pytest
-import structlog
 from typer.testing import CliRunner
 
 from sluice.cli import app
@@ -20,16 +18,6 @@ from sluice.telemetry.logs import Seldom
 
 ROOT = Path(__file__).parents[2]
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-
-
-@pytest.fixture
-def restored_logging() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    structlog.reset_defaults()
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 def told() -> dict[str, set[str]]:

@@ -1,11 +1,8 @@
 """`sluice config`: what the settings are, where they came from, and what they may be."""
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
-from sluice.cli.frame import FOUND, AsJson, emit, loaded, say, show
+from sluice.cli.frame import AsJson, Check, emit, loaded, print_or_compare, show
 from sluice.settings import Settings
 from sluice.settings.docs import markdown
 
@@ -30,35 +27,27 @@ def schema() -> None:
 
 @app.command()
 def metrics(
-    check: Annotated[Path | None, typer.Option("--check", help="Compare with this file instead of printing.")] = None,
+    check: Check = None,
 ) -> None:
     """Print every metric with its names, its labels and its meaning, as Markdown."""
     from sluice.telemetry import reference
 
-    _print_or_compare("metrics", reference.markdown(), check)
+    print_or_compare(reference.markdown(), check, "the code says", "sluice config metrics")
 
 
 @app.command()
 def logs(
-    check: Annotated[Path | None, typer.Option("--check", help="Compare with this file instead of printing.")] = None,
+    check: Check = None,
 ) -> None:
     """Print every event of the log with its level, its meaning and its fields, as Markdown."""
     from sluice.core import events
 
-    _print_or_compare("logs", events.markdown(), check)
+    print_or_compare(events.markdown(), check, "the code says", "sluice config logs")
 
 
 @app.command()
 def docs(
-    check: Annotated[Path | None, typer.Option("--check", help="Compare with this file instead of printing.")] = None,
+    check: Check = None,
 ) -> None:
     """Print every setting with its variable, what is allowed, its default and its reason, as Markdown."""
-    _print_or_compare("docs", markdown(), check)
-
-
-def _print_or_compare(command: str, text: str, file: Path | None) -> None:
-    if file is None:
-        typer.echo(text, nl=False)
-    elif not file.is_file() or file.read_text("utf-8") != text:
-        say(f"{file} is not what the code says; run: sluice config {command} > {file}")
-        raise typer.Exit(FOUND)
+    print_or_compare(markdown(), check, "the code says", "sluice config docs")

@@ -58,6 +58,7 @@ NEXT: Mapping[type[SluiceError], str] = {
 """The command that helps after an error whose message names none."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Check = Annotated[Path | None, typer.Option("--check", help="Compare with this file instead of printing.")]
 
 
 @dataclass(slots=True)
@@ -105,6 +106,15 @@ def emit(data: Any) -> None:
 def line(data: Any) -> None:
     """Print one JSON value on one line to stdout, at once."""
     typer.echo(json.dumps(data, default=str, ensure_ascii=False))
+
+
+def print_or_compare(text: str, file: Path | None, origin: str, command: str) -> None:
+    """Print to stdout what `command` makes, or exit where `file` holds something else than `origin`."""
+    if file is None:
+        typer.echo(text, nl=False)
+    elif not file.is_file() or file.read_text("utf-8") != text:
+        say(f"{file} is not what {origin}; run: {command} > {file}")
+        raise typer.Exit(FOUND)
 
 
 def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:

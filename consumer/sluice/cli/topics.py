@@ -2,14 +2,13 @@
 
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 import yaml
 
 from sluice.bus.acls import Role, least, script
-from sluice.cli.frame import FOUND, AsJson, emit, say, settings_of, show
+from sluice.cli.frame import FOUND, AsJson, Check, emit, print_or_compare, settings_of, show
 from sluice_schemas.asyncapi import document
 
 app = typer.Typer(no_args_is_help=True, help="Topics: create what is missing, check what is there, who may do what.")
@@ -89,15 +88,11 @@ def permissions(
 
 @app.command()
 def asyncapi(
-    check: Annotated[Path | None, typer.Option("--check", help="Compare with this file instead of printing.")] = None,
+    check: Check = None,
 ) -> None:
     """Print the topics and events as an AsyncAPI 3 document, by the names of the contract."""
     text = yaml.safe_dump(document(), sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
-    if check is None:
-        typer.echo(text, nl=False)
-    elif not check.is_file() or check.read_text("utf-8") != text:
-        say(f"{check} is not what the schemas say; run: sluice topics asyncapi > {check}")
-        raise typer.Exit(FOUND)
+    print_or_compare(text, check, "the schemas say", "sluice topics asyncapi")
 
 
 def _principal(text: str) -> tuple[Role, str]:

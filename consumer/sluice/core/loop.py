@@ -12,7 +12,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from itertools import takewhile
 
 from sluice.core.batcher import Batcher
@@ -53,7 +53,7 @@ class Loop:
     committer: Committer
     road: Road
     batcher: Batcher
-    fuse: Fuse
+    fuse: InitVar[Fuse]
     pace: Pace
     clock: Callable[[], float]
     sleep: Callable[[float], None]
@@ -65,10 +65,10 @@ class Loop:
     outage: Outage = field(init=False)
     landing: Landing = field(init=False)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, fuse: Fuse) -> None:
         self.pressure = Pressure(self.source, self.pace.full_grace_s, self.clock, self.books.observe)
         self.outage = Outage(self.pace.retry_pause_s, self.clock, self.books.observe)
-        self.landing = Landing(self.source, self.committer, self.fuse, self.books)
+        self.landing = Landing(self.source, self.committer, fuse, self.books)
 
     def run(self, stopping: Callable[[], bool]) -> int:
         """Turn until `stopping` says so, then drain; return how many flights were left behind.

@@ -35,18 +35,17 @@ class Pressure:
             self._full_since = now
         if now - self._full_since < self.grace_s:
             return False
-        self.source.pause()
         if not self._paused:
             self._paused = True
+            self.source.pause()
             self.observe("sluice.paused", 1, {})
             tell("paused")
         return True
 
     def _relax(self) -> None:
-        if self._full_since is not None:
-            self._full_since = None
-            self.source.resume()
+        self._full_since = None
         if self._paused:
             self._paused = False
+            self.source.resume()
             self.observe("sluice.paused", 0, {})
             tell("resumed")

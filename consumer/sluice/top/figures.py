@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from sluice.core.backlog import NEVER_S
 from sluice.telemetry.scrape import READY, Silence
 from sluice.top.recent import Recent, together
 
@@ -29,7 +30,6 @@ TROUBLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 OBJECTIVE_S = 10.0  # 99 % of verdicts are to be younger, by default
 MOSTLY = 0.5
-NEVER_S = 7 * 86_400  # what `sluice.lag.drain_time` says of what does not get less
 
 GPU: Mapping[str, str] = {
     "utilization": "hw_gpu_utilization",
