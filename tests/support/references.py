@@ -12,6 +12,9 @@ RULES = Rules(
 
 _IMG = "img.example.com"
 
+KEYS = '\u202f\xa0\u200d\xad\u200f\u3000\u202e\u2028\ufeff\uffff\u0378\U0001f9d1\U000e0001\U0010fffd"<>^`{|}*&=;:@!'
+"""Characters that keys of objects have, and that people do not see or programs trip over."""
+
 ALLOWED: dict[str, Reference] = {
     "https://img.example.com/a.png": Web("https", _IMG, 443, "/a.png", _IMG),
     "HTTPS://IMG.Example.COM/A.png": Web("https", _IMG, 443, "/A.png", _IMG),
@@ -35,6 +38,15 @@ ALLOWED: dict[str, Reference] = {
     "s3://pictures/with space.png": Stored("pictures", "with space.png"),
     "s3://pictures/a?b#c": Stored("pictures", "a?b#c"),
     "s3://pictures/%2e%2e/a": Stored("pictures", "%2e%2e/a"),
+    "s3://pictures/image%20x": Stored("pictures", "image%20x"),
+    "s3://pictures/100%": Stored("pictures", "100%"),
+    "s3://pictures/%2Fa%00": Stored("pictures", "%2Fa%00"),
+    "s3://pictures/a+b c": Stored("pictures", "a+b c"),
+    "s3://pictures/ a ": Stored("pictures", " a "),
+    "s3://pictures/...": Stored("pictures", "..."),
+    "s3://pictures/.a/b..": Stored("pictures", ".a/b.."),
+    "s3://pictures/a\\b\\..\\c": Stored("pictures", "a\\b\\..\\c"),
+    **{f"s3://pictures/a{it}b": Stored("pictures", f"a{it}b") for it in KEYS},
     "file:///data/a%20b.png": Local(b"/data/a b.png"),
     "file:////evil.com/share/a": Local(b"//evil.com/share/a"),
     "FILE:///C:/a": Local(b"/C:/a"),
@@ -53,7 +65,7 @@ _CONTROLS_ELSEWHERE = (
     "https\x00://img.example.com/", "https ://img.example.com/", "https:\n//img.example.com/",
     "https:/\t/img.example.com/", "https://img.exa\tmple.com/", "https://img.example.com\r/", "https://img.example.com\x00.evil.com/",
     "https://img.example.com/a\r\nHost: evil", "https://img.example.com:443\n/", "s3://pictures/a\nb", "s3://pictures/a\x7f",
-    "s3://pict\nures/a", "s3://pictures/a\u202eb", "file:///a\nb", "file:///a\x00",
+    "s3://pict\nures/a", "s3://pictures/a\x00b", "s3://pictures/a\x85b", "s3://pictures/\ud800", "file:///a\nb", "file:///a\x00",
 )  # fmt: skip
 _BACKSLASHES = (
     "https:\\\\img.example.com/a", "https:/\\img.example.com/", "https:\\/img.example.com/", "\\\\evil.com\\share",

@@ -137,6 +137,91 @@ def test_a_second_encoding_does_not_hide_behind_the_first() -> None:
     assert reason(answer(OK + head)) == "bad_encoding"
 
 
+@pytest.mark.parametrize(
+    "coding",
+    [
+        "Content-Encoding: aws-chunked",
+        "Content-Encoding: AWS-Chunked",
+        "Content-Encoding: identity,aws-chunked",
+        "Content-Encoding:  aws-chunked ,\tidentity, ",
+        "Content-Encoding: aws-chunked\r\ncontent-encoding: identity",
+        "Content-Encoding: ,",
+        "Content-Encoding:",
+    ],
+)
+def test_a_word_of_how_an_object_was_stored_is_no_coding(coding: str) -> None:
+    assert answer(OK + f"{coding}\r\nContent-Length: 5\r\n\r\nhello".encode()) == b"hello"
+
+
+@pytest.mark.parametrize(
+    "coding",
+    [
+        "Content-Encoding: aws-chunked, gzip",
+        "Content-Encoding: gzip,aws-chunked",
+        "Content-Encoding: aws-chunked\r\nContent-Encoding: identity,br",
+        "Content-Encoding: aws-chunkedgzip",
+        "Content-Encoding: aws-chunked;gzip",
+    ],
+)
+def test_a_coding_does_not_hide_behind_such_a_word(coding: str) -> None:
+    assert reason(answer(OK + f"{coding}\r\nContent-Length: 5\r\n\r\nhello".encode())) == "bad_encoding"
+
+
+def bad_request(body: bytes, head: bytes = b"") -> bytes:
+    return b"HTTP/1.1 400 Bad Request\r\n" + head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+S3 = b"<?xml version='1.0'?>\n<Error><Code>%s</Code><Message>no</Message></Error>"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *(
+            bad_request(S3 % code)
+            for code in (
+                b"ExpiredToken", b"InvalidToken", b"TokenRefreshRequired", b"RequestTimeTooSkewed", b"RequestExpired",
+                b"AuthorizationQueryParametersError", b"AuthorizationHeaderMalformed", b"InvalidAccessKeyId",
+                b"SignatureDoesNotMatch", b"AccessDenied", b"InvalidAuthenticationInfo", b"CredentialsNotSupported",
+            )
+        ),
+        bad_request(b"<Error> <Message>x</Message>\n<Code>\n ExpiredToken </Code></Error>"),
+        bad_request(b'{"error": {"code" : "ExpiredToken", "message": "no"}}'),
+        bad_request(b"", b"x-ms-error-code: InvalidAuthenticationInfo\r\n"),
+        b"HTTP/1.1 400 Bad Request\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % len(S3 % b"ExpiredToken")
+        + S3 % b"ExpiredToken" + b"\r\n0\r\n\r\n",
+        b"HTTP/1.1 400 Bad Request\r\nContent-Length: 9999\r\n\r\n" + S3 % b"ExpiredToken",
+    ],
+    ids=lambda said: ascii(said[-70:]),
+)  # fmt: skip
+def test_a_permission_that_has_expired_is_a_forbidden_object(said: bytes) -> None:
+    assert reason(answer(said)) == "forbidden"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        bad_request(b""),
+        bad_request(S3 % b"InvalidRequest"),
+        bad_request(S3 % b"InvalidArgument"),
+        bad_request(b"<Error><Code>InvalidURI</Code><Message>ExpiredToken</Message></Error>"),
+        bad_request(b"\xff\xfe<Code>"),
+        b"HTTP/1.1 400 Bad Request\r\nContent-Length: 10\r\n\r\nshort",
+        b"HTTP/1.1 400 Bad Request\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        bad_request(b" " * 20_000 + S3 % b"ExpiredToken"),
+    ],
+    ids=lambda said: ascii(said[-70:]),
+)
+def test_any_other_bad_request_stays_one(said: bytes) -> None:
+    assert reason(answer(said)) == "bad_status"
+
+
+def test_an_endless_explanation_is_left_at_the_limit() -> None:
+    endless = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+    with talk(endless, repeat=b"x" * 1000) as server, fetcher(server.port, total_timeout_s=3600.0) as made:
+        assert reason(ask(made, server)) == "bad_status"
+
+
 @pytest.mark.parametrize("head", [b"\r\n", b"Transfer-Encoding: chunked\r\n\r\n"])
 def test_an_endless_body_is_left_at_the_limit(head: bytes) -> None:
     piece = b"x" * 1000 if head == b"\r\n" else b"3e8\r\n" + b"x" * 1000 + b"\r\n"

@@ -8,10 +8,18 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from sluice.media.guards import Reference
 
+class Asked(Protocol):
+    """What is asked for: an object, or a name; `store` is who answers. Hashable, equal by value."""
+
+    @property
+    def store(self) -> str:
+        """Who answers."""
+
+
+T = TypeVar("T", bound=Asked)
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -30,34 +38,34 @@ class _Series:
     failures: int = 0
 
 
-class Blame:
+class Blame(Generic[T]):
     """Remembers what stores served and which objects keep failing, both bounded. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float], patience_s: float) -> None:
         self._clock = clock
         self._patience_s = patience_s
         self._lock = threading.Lock()
-        self._served: dict[str, OrderedDict[Reference, float]] = {}
-        self._series: OrderedDict[Reference, _Series] = OrderedDict()
+        self._served: dict[str, OrderedDict[T, float]] = {}
+        self._series: OrderedDict[T, _Series] = OrderedDict()
 
-    def served(self, reference: Reference) -> None:
+    def served(self, reference: T) -> None:
         """Note that an object was had: it is under no suspicion, and it may speak for its store."""
         with self._lock:
             self._series.pop(reference, None)
             _put(self._served.setdefault(reference.store, OrderedDict()), reference, self._clock(), _WITNESSES)
 
-    def witness(self, reference: Reference) -> tuple[Reference, float] | None:
+    def witness(self, reference: T) -> tuple[T, float] | None:
         """Return what the same store served last, other than this object, and when."""
         with self._lock:
             served = self._served.get(reference.store, OrderedDict())
             return next(((other, at_s) for other, at_s in reversed(served.items()) if other != reference), None)
 
-    def forget(self, reference: Reference) -> None:
+    def forget(self, reference: T) -> None:
         """End an object's series: it was answered for, or its store is to blame."""
         with self._lock:
             self._series.pop(reference, None)
 
-    def failed(self, reference: Reference) -> bool:
+    def failed(self, reference: T) -> bool:
         """Note a failure that the store outlived; return whether the object is to blame, now and from now on."""
         now = self._clock()
         with self._lock:

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from sluice.core.errors import DependencyDown, Refused, Rejection, Unfetchable
-from sluice.media import files, guards, store, web
+from sluice.media import files, guards, names, store, web
 from sluice.media.blame import Blame
 from sluice.media.breaker import Breakers, Transient
 from sluice.settings import Fetch, Media
@@ -33,7 +33,7 @@ class Fetcher:
         settings: Fetch,
         media: Media,
         *,
-        resolve: web.Resolve = web.resolve,
+        resolve: names.Resolve = names.resolve,
         tls: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -48,7 +48,7 @@ class Fetcher:
             buckets=settings.s3_buckets,
         )
         self._breakers = Breakers(clock)
-        self._blame = Blame(clock, settings.object_patience_s)
+        self._blame: Blame[guards.Reference] = Blame(clock, settings.object_patience_s)
         self._read_object = store.reader(settings) if settings.s3_buckets else None
         self._web = web.Web(settings, self._rules, resolve=resolve, tls=tls, clock=clock)
         self._closing = threading.Event()
@@ -110,7 +110,7 @@ class Fetcher:
             raise
         except DependencyDown as down:
             answers = self._serves_another(reference, began_s)
-            if not answers:
+            if not answers or isinstance(down.__cause__, names.Unanswered):  # of the object itself nothing is known
                 self._blame.forget(reference)
             elif self._blame.failed(reference):
                 raise Unfetchable("store_error", "for this object alone, again and again") from down
@@ -140,6 +140,8 @@ class Fetcher:
         while True:
             try:
                 return self._ask(reference, deadline_s)
+            except names.Unanswered as error:
+                raise DependencyDown(reference.store, str(error)) from error
             except Transient as error:
                 wait_s = pause_s * (1 + self._jitter.random())
                 if self._clock() + wait_s >= deadline_s or self._closing.wait(wait_s):

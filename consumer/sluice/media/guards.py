@@ -20,6 +20,7 @@ _AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::(?P<port>[1-
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # and halves of characters, which no bytes can spell
 _UNSAFE = re.compile(r"[^\x21-\x7e]|[\"<>^`{|}]")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _MAX_PORT = 65535
@@ -121,9 +122,11 @@ def parse(uri: str, rules: Rules) -> Reference:
     if len(uri) > _MAX_LENGTH:
         raise Refused("reference_malformed", "too long")
     scheme = _SCHEME.match(uri)
-    if scheme is None or not uri.isprintable() or "\\" in uri:
-        raise Refused("reference_malformed", "not an absolute URI of plain characters")
+    if scheme is None or _CONTROL.search(uri):
+        raise Refused("reference_malformed", "not an absolute URI without control characters")
     name, rest = scheme[1].lower(), uri[scheme.end() :]
+    if name != "s3" and ("\\" in rest or not rest.isprintable()):
+        raise Refused("reference_malformed", "not a URI of plain characters")
     if name not in rules.schemes:
         raise Refused("reference_scheme", "not among SLUICE_FETCH__ALLOWED_SCHEMES")
     if name != "s3" and _UNSAFE.search(rest):  # an object's key is free text, and no part of any URL parser's diet
@@ -203,6 +206,10 @@ def _rule(host: str, allowed: Sequence[str]) -> str:
 
 
 def _stored(rest: str, rules: Rules) -> Stored:
+    """Read `//bucket/key`: the key is all that follows the first slash, as it stands; nothing in it is decoded.
+
+    Clients drop slashes at the ends and double ones, so that such a key would name another object.
+    """
     bucket, slash, key = rest.removeprefix("//").partition("/")
     if not rest.startswith("//") or not slash or not _BUCKET.fullmatch(bucket):
         raise Refused("reference_malformed", "not s3://bucket/key")
@@ -210,7 +217,7 @@ def _stored(rest: str, rules: Rules) -> Stored:
         raise Refused("reference_bucket", "not among SLUICE_FETCH__S3_BUCKETS")
     if any(part in ("", ".", "..") for part in key.split("/")):
         raise Refused("reference_malformed", "a key with empty or dotted parts")
-    if len(key.encode("utf-8", "replace")) > _MAX_KEY_BYTES:
+    if len(key.encode()) > _MAX_KEY_BYTES:
         raise Refused("reference_malformed", "a key over 1,024 bytes")
     return Stored(bucket, key)
 

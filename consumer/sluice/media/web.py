@@ -3,11 +3,10 @@
 httpcore rather than a full client: no proxy, cookie, netrc, redirect or decompression exists here to be switched off.
 """
 
-import socket
+import re
 import ssl
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urljoin
 
 import httpcore
@@ -15,15 +14,22 @@ import httpcore
 from sluice.core.errors import Refused, Unfetchable
 from sluice.media import guards
 from sluice.media.breaker import Transient
+from sluice.media.names import Names, Resolve
 from sluice.settings import Fetch
 
-Resolve = Callable[[str, int], list[str]]
-"""Name and port to addresses; OSError when there are none."""
-
-_RESOLVERS = 8
 _WIRE = 256 * 1024  # headers and framing; with twice the body far more than chunks of an honest size take
-_OK, _REQUEST_TIMEOUT, _TOO_EARLY, _TOO_MANY_REQUESTS, _SERVER_ERROR = 200, 408, 425, 429, 500
+_OK, _BAD_REQUEST, _REQUEST_TIMEOUT, _TOO_EARLY, _TOO_MANY_REQUESTS, _SERVER_ERROR = 200, 400, 408, 425, 429, 500
 _GONE, _FORBIDDEN, _REDIRECTS = {404, 410}, {401, 403}, {301, 302, 303, 307, 308}
+_NO_CODINGS = {b"", b"identity", b"aws-chunked"}
+"""aws-chunked is how an object came to the store; stores that keep the word with it send plain bytes all the same."""
+
+_MAX_ERROR_BYTES = 16 * 1024  # S3's longest repeat the request in a few thousand bytes
+_ERROR_CODE = re.compile(rb"""<Code>\s*(\w+)\s*</Code>|"code"\s*:\s*"(\w+)\"""", re.IGNORECASE)
+_PERMISSION = re.compile(
+    rb"Expired|Token|Skew|Signature|Credential|AccessDenied|AccessKey|Forbidden|Unauthorized|Authenticat|Authoriz"
+    rb"|InvalidSecurity|MissingSecurity",
+    re.IGNORECASE,
+)
 _HEADERS = [(b"Accept", b"image/*"), (b"Accept-Encoding", b"identity"), (b"User-Agent", b"sluice")]
 
 
@@ -41,7 +47,14 @@ class Web:
     ) -> None:
         self._settings = settings
         self._rules = rules
-        self._network = _Network(resolve, clock, allow_private=settings.allow_private_addresses)
+        names = Names(
+            resolve,
+            clock,
+            patience_s=settings.object_patience_s,
+            fetches=settings.threads,
+            spelled_out=sum(not host.startswith(".") for host in rules.hosts),
+        )
+        self._network = _Network(names, clock, allow_private=settings.allow_private_addresses)
         self._pool = httpcore.ConnectionPool(
             ssl_context=tls or ssl.create_default_context(),
             max_connections=settings.threads,
@@ -75,6 +88,7 @@ class Web:
             "write": seconds.first_byte_timeout_s,
             "pool": seconds.total_timeout_s,
         }
+        self._network.rule(reference.rule)
         url = httpcore.URL(
             scheme=reference.scheme.encode(),
             host=reference.host.strip("[]").encode(),
@@ -88,7 +102,7 @@ class Web:
                 raise Transient("an answer from before the question")
             if response.status in _REDIRECTS:
                 return self._redirected(reference, response)
-            _check_status(response.status)
+            _check_status(response)
             return _body(response, max_bytes)
 
     def _redirected(self, reference: guards.Web, response: httpcore.Response) -> guards.Web:
@@ -103,11 +117,10 @@ class Web:
 class _Network(httpcore.NetworkBackend):
     """Connects to addresses that passed the guards, and holds every read and write to the thread's deadline."""
 
-    def __init__(self, resolve: Resolve, clock: Callable[[], float], *, allow_private: bool) -> None:
+    def __init__(self, names: Names, clock: Callable[[], float], *, allow_private: bool) -> None:
         self._allow_private = allow_private
-        self._resolve = resolve
+        self._names = names
         self._clock = clock
-        self._resolvers = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="resolve")
         self._sockets = httpcore.SyncBackend()
         self._thread = threading.local()
 
@@ -115,6 +128,10 @@ class _Network(httpcore.NetworkBackend):
         """Set when the calling thread must be done, and how much it may read until then."""
         self._thread.deadline_s = deadline_s
         self._thread.bytes_left = max_bytes
+
+    def rule(self, rule: str) -> None:
+        """Set which rule allows the host that the calling thread asks for now."""
+        self._thread.rule = rule
 
     def spend(self, size: int) -> None:
         """Count what was read: preliminary answers and chunks of one byte have no end of their own."""
@@ -139,11 +156,7 @@ class _Network(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         """Resolve once, check every address, connect to the first that answers."""
         del local_address
-        resolving = self._resolvers.submit(self._resolve, host, port)
-        try:
-            found = resolving.result(self.left(timeout))
-        finally:
-            resolving.cancel()  # who has stopped waiting needs no answer; a slow resolver has enough to do
+        found = self._names.find(host, port, self._thread.rule, self.left(timeout))
         addresses = guards.check_addresses(found, allow_private=self._allow_private)
         for last, address in enumerate(addresses, start=1 - len(addresses)):
             try:
@@ -157,7 +170,7 @@ class _Network(httpcore.NetworkBackend):
 
     def close(self) -> None:
         """Let go of the resolver threads."""
-        self._resolvers.shutdown(wait=False, cancel_futures=True)
+        self._names.close()
 
 
 class _Stream(httpcore.NetworkStream):
@@ -191,12 +204,6 @@ class _Stream(httpcore.NetworkStream):
         return self._stream.get_extra_info(info)
 
 
-def resolve(host: str, port: int) -> list[str]:
-    """Ask the system's resolver."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
-
-
 def _absolute(reference: guards.Web, location: str) -> str:
     """Resolve a redirect's target, which urljoin would repair in silence: it drops tabs and spaces at the ends."""
     if not location or not location.isprintable() or location != location.strip():
@@ -212,21 +219,39 @@ def _host_header(reference: guards.Web) -> bytes:
     return (reference.host if reference.port == usual else f"{reference.host}:{reference.port}").encode()
 
 
-def _check_status(status: int) -> None:
+def _check_status(response: httpcore.Response) -> None:
+    status = response.status
     if status == _OK:
         return
     if status in _GONE:
         raise Unfetchable("not_found", f"status {status}")
-    if status in _FORBIDDEN:
+    if status in _FORBIDDEN or (status == _BAD_REQUEST and _permission(response)):
         raise Unfetchable("forbidden", f"status {status}")
     if status >= _SERVER_ERROR or status in (_REQUEST_TIMEOUT, _TOO_EARLY, _TOO_MANY_REQUESTS):
         raise Transient(f"status {status}")
     raise Unfetchable("bad_status", f"status {status}")
 
 
+def _permission(response: httpcore.Response) -> bool:
+    """Whether a store calls a request bad because what allowed it, a signature or a token, is no longer good.
+
+    S3 answers a presigned URL so whose token has expired; the code is in the body, with Azure in a header, too.
+    """
+    said = bytearray()
+    try:
+        for piece in response.iter_stream():
+            said += piece
+            if len(said) > _MAX_ERROR_BYTES:
+                break
+    except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError):
+        pass  # what was said so far tells, or the status alone does
+    codes = [found[1] or found[2] for found in _ERROR_CODE.finditer(said[:_MAX_ERROR_BYTES])]
+    return any(_PERMISSION.search(code) for code in (*codes, _header(response, b"x-ms-error-code")))
+
+
 def _body(response: httpcore.Response, max_bytes: int) -> bytes:
-    encodings = {value.lower() for key, value in response.headers if key.lower() == b"content-encoding"}
-    if encodings - {b"", b"identity"}:
+    said = b",".join(value for key, value in response.headers if key.lower() == b"content-encoding")
+    if {coding.strip().lower() for coding in said.split(b",")} - _NO_CODINGS:
         raise Unfetchable("bad_encoding", "an encoded body that was not asked for")
     length = _header(response, b"content-length")
     if length.isdigit() and int(length) > max_bytes:

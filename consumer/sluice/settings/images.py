@@ -26,7 +26,8 @@ class Fetch(Section):
         (), description="Folders that `file:` references may point into. Empty refuses all."
     )
     s3_buckets: Annotated[tuple[str, ...], Listed] = Field(
-        (), description="Buckets that `s3://bucket/key` may name. Empty refuses all."
+        (),
+        description="Buckets that `s3://bucket/key` may name; the key is taken as it stands, nothing is decoded. Empty refuses all.",
     )
     s3_endpoint: str = Field("", description="Fixed endpoint of the object store; empty for the provider's own.")
     s3_region: str = Field("us-east-1", description="Region of the object store.")
@@ -40,7 +41,7 @@ class Fetch(Section):
     )
     object_patience_s: Seconds = Field(
         120.0,
-        description="How long an object that only fails is waited for while its store serves others; then it is a dead letter (`store_error`). A store that serves nobody is waited for without end. Hosts under one suffix are one store. Long enough for a failover, short enough not to hold a partition for long.",
+        description="How long an object that only fails is waited for while its store serves others; then it is a dead letter (`store_error`). A store that serves nobody is waited for without end. Hosts under one suffix are one store; a name under it that cannot be looked up while others can is such an object. Long enough for a failover, short enough not to hold a partition for long.",
     )
     max_redirects: Annotated[int, Field(ge=0, le=5)] = Field(
         0, description="Redirects followed; each target passes every guard again."
