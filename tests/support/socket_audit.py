@@ -15,7 +15,7 @@ from itertools import product
 from typing import Any
 
 from sluice.core.errors import SluiceError
-from sluice.media import fetch, guards, web
+from sluice.media import fetch, guards, names
 from sluice.settings import Fetch, Media
 from sluice_schemas import Image
 from tests.support.references import ALLOWED, FORBIDDEN, PUBLIC, REFUSED
@@ -48,7 +48,7 @@ def hosts_of(uris: Sequence[str]) -> tuple[str, ...]:
     return tuple(form for place in places for form in (place, place.rpartition(":")[0]) if form)
 
 
-def ask(uris: Sequence[str], resolve: web.Resolve, **changes: Any) -> None:
+def ask(uris: Sequence[str], resolve: names.Resolve, **changes: Any) -> None:
     """Fetch all of them, each with fresh eyes."""
     settings: dict[str, Any] = {
         "allowed_schemes": ("https", "http", "file"),

@@ -210,7 +210,7 @@ class Clock:
         return self.now
 
 
-def failures(blame: Blame, clock: Clock, at_s: list[float]) -> list[bool]:
+def failures(blame: Blame[Stored], clock: Clock, at_s: list[float]) -> list[bool]:
     answers = []
     for clock.now in at_s:
         answers += [blame.failed(A)]
@@ -230,14 +230,14 @@ def test_failures_far_apart_are_no_series() -> None:
 
 def test_a_failure_of_one_object_says_nothing_of_another() -> None:
     clock = Clock()
-    blame = Blame(clock, 120)
+    blame: Blame[Stored] = Blame(clock, 120)
     failures(blame, clock, [0, 60, 120])
     assert not blame.failed(B)
 
 
 def test_the_witness_is_the_newest_other_object_of_the_same_store() -> None:
     clock = Clock()
-    blame = Blame(clock, 120)
+    blame: Blame[Stored] = Blame(clock, 120)
     for clock.now, served in enumerate((A, B, C, Stored("other", "x"))):
         blame.served(served)
     assert blame.witness(A) == (C, 2)
@@ -247,7 +247,7 @@ def test_the_witness_is_the_newest_other_object_of_the_same_store() -> None:
 
 
 def test_nothing_remembered_grows_with_the_events() -> None:
-    blame = Blame(Clock(), 120)
+    blame: Blame[Stored] = Blame(Clock(), 120)
     for key in range(3000):
         blame.served(Stored("pictures", f"served-{key}"))
         blame.failed(Stored("pictures", f"broken-{key}"))

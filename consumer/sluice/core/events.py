@@ -28,6 +28,7 @@ EventName = Literal[
     "transaction_aborted",
     "producer_recycled",
     "died_in_flight",
+    "journal_begun_anew",
     "fuse_blown",
     "canary_wrong",
     "stopped",
@@ -86,6 +87,12 @@ EVENTS: Mapping[EventName, Meaning] = {
     ),
     "died_in_flight": Meaning(
         _W, "The last life of this process died with these records in flight: poison, or an accident", ("records",)
+    ),
+    "journal_begun_anew": Meaning(
+        _W,
+        "The poison journal could not be read or understood: it was damaged, or something else wrote there. It is begun"
+        " anew, and what earlier lives died of is forgotten",
+        ("file", "error"),
     ),
     "fuse_blown": Meaning(
         _E,

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sluice import durable
 from sluice.core.canary import Canaries, Canary, Pace, Road
 from sluice.core.domain import Decision, Picture, Score, Scores
 from sluice.core.errors import BadSettings
@@ -73,7 +74,7 @@ def read(file: Path) -> tuple[list[Canary], dict[str, str]]:
         plain = json.loads(file.read_bytes())
         canaries = [_canary(each) for each in plain["canaries"]]
         models = {str(role): str(digest) for role, digest in plain["models"].items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BadSettings(
             f"canary.file: {file} cannot be read ({type(error).__name__});"
             f" write it: sluice models canaries --write {file}"
@@ -86,7 +87,7 @@ def read(file: Path) -> tuple[list[Canary], dict[str, str]]:
 def write(file: Path, canaries: Sequence[Canary], models: Sequence[ModelRef]) -> None:
     """Write canaries whose answers are known."""
     plain = {"models": _digests(models), "canaries": [_plain(canary) for canary in canaries]}
-    file.write_text(json.dumps(plain, indent=1) + "\n")
+    durable.write(file, json.dumps(plain, indent=1) + "\n")
 
 
 def _digests(models: Sequence[ModelRef]) -> dict[str, str]:

@@ -18,6 +18,7 @@ import huggingface_hub
 from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError
 
+from sluice import durable
 from sluice.core.errors import WeightsNotAttested
 from sluice.models import convert
 
@@ -179,7 +180,7 @@ def _read_lock(path: Path) -> dict[str, str]:
         return {}
     try:
         return {str(name): str(sha256) for name, sha256 in json.loads(path.read_bytes())["sha256"].items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise WeightsNotAttested(
             f"{path}: not a lock file ({type(error).__name__}); remove it and fetch again"
         ) from error
@@ -187,6 +188,5 @@ def _read_lock(path: Path) -> dict[str, str]:
 
 def _write_lock(path: Path, sha256: Mapping[str, str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps({"revision": REVISION, "sha256": dict(sorted(sha256.items()))}, indent=2) + "\n")
-    fresh.replace(path)
+    plain = {"revision": REVISION, "sha256": dict(sorted(sha256.items()))}
+    durable.write(path, json.dumps(plain, indent=2) + "\n")

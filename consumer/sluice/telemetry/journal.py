@@ -1,39 +1,48 @@
 """What one life of the process notes for the next, in a file: where records stood in the log, nothing of what they are.
 
-The file is written anew beside itself and renamed over the old one, so a reader finds whole notes whenever the writer
-dies. It is not synced: what was written to the kernel outlives the process, and the machine's end is no record's doing.
+The file is for recovery, so nothing in it, and nothing in its place, keeps a process from starting: notes that cannot
+be understood are begun anew, with a warning.
 """
 
+import hashlib
 import json
 import logging
+import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
+from sluice import durable
 from sluice.core.domain import Notes, Partition, Span
 from sluice.core.errors import BadSettings
+from sluice.core.events import tell
 
 _logger = logging.getLogger(__name__)
+_VERSION = 1
+_MAX_BYTES = 16 * 1024 * 1024  # a hundred bytes a partition of each flight are a few hundred kilobytes at most
+_MAX_NAME = 120  # with its escapes and endings well below the 255 bytes of file systems
+_OFFSETS = range(2**63)
 
 
 class Journal:
     """Satisfies the `Journal` seam; one file per transactional id, since no two live processes share one."""
 
     def __init__(self, folder: Path, transactional_id: str) -> None:
-        self._file = folder / f"{quote(transactional_id, safe='')}.journal"
-        self._part = self._file.with_suffix(".part")
+        self._file = folder / f"{_file_name(transactional_id)}.journal"
         self._failed = False
 
     def open(self) -> Notes:
         """Return what the last life noted, nothing if it left in order. Raises BadSettings where no file can be."""
+        notes = self._last()
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            notes = _read(self._file.read_text()) if self._file.exists() else Notes()
             self._write(notes)
         except OSError as error:
             raise BadSettings(
-                f"poison.journal_folder: {self._file} cannot be read and written ({error.strerror});"
-                " name a folder that outlives the process and that it may write to"
+                f"poison.journal_folder = {str(self._file.parent)!r}: {self._file} cannot be written"
+                f" ({error.strerror}); name a folder that outlives the process and that it may write to"
             ) from error
         return notes
 
@@ -46,26 +55,57 @@ class Journal:
                 _logger.warning("%s cannot be written: %s; poison would go unnoticed", self._file, error.strerror)
             self._failed = True
 
+    def _last(self) -> Notes:
+        """Read the notes; whoever damaged them, or wrote something else, did not die of our records."""
+        try:
+            return _notes(json.loads(_content(self._file)))
+        except (FileNotFoundError, NotADirectoryError):
+            return Notes()
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            tell("journal_begun_anew", file=str(self._file), error=type(error).__name__)
+            return Notes()
+
     def _write(self, notes: Notes) -> None:
-        self._part.write_text(
-            json.dumps({"version": 1, "flying": _plain(notes.flying), "suspects": _plain(notes.suspects)})
-        )
-        self._part.replace(self._file)
+        plain = {"version": _VERSION, "flying": _plain(notes.flying), "suspects": _plain(notes.suspects)}
+        durable.write(self._file, json.dumps(plain))
+
+
+def _file_name(transactional_id: str) -> str:
+    name = quote(transactional_id, safe="")
+    digest = hashlib.sha256(transactional_id.encode()).hexdigest()
+    return name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}-{digest[:16]}"
+
+
+def _content(file: Path) -> str:
+    """Read a regular file of a sane size: nothing that waits for a writer, or never ends."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("not a regular file")
+        data = opened.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise ValueError("too large")
+    return data.decode()
 
 
 def _plain(spans: Iterable[Span]) -> list[list[str | int]]:
     return [[s.partition.topic, s.partition.index, s.first, s.end, s.deaths, s.alone] for s in spans]
 
 
-def _read(text: str) -> Notes:
-    """Read notes; what is none of ours says nothing, since whoever wrote it did not die of our records."""
-    try:
-        plain = json.loads(text)
-        return Notes(_spans(plain["flying"]), _spans(plain["suspects"]))
-    except (ValueError, TypeError, KeyError):
-        _logger.warning("the poison journal cannot be understood and is begun anew")
-        return Notes()
+def _notes(plain: dict[str, Any]) -> Notes:
+    """Read notes. Raises ValueError, TypeError or KeyError when they are none of ours."""
+    if plain["version"] != _VERSION:
+        raise ValueError("another version")
+    return Notes(tuple(map(_span, plain["flying"])), tuple(map(_span, plain["suspects"])))
 
 
-def _spans(plain: Iterable[tuple[str, int, int, int, int, int]]) -> tuple[Span, ...]:
-    return tuple(Span(Partition(topic, index), *numbers) for topic, index, *numbers in plain)
+def _span(plain: list[Any]) -> Span:
+    topic, *numbers = plain
+    if type(topic) is not str or not topic.isascii() or not topic.isprintable():
+        raise ValueError("no topic")
+    if any(type(number) is not int or number not in _OFFSETS for number in numbers):
+        raise ValueError("no number")
+    index, first, end, deaths, alone = numbers
+    if not (first < end and alone <= deaths):
+        raise ValueError("no span")
+    return Span(Partition(topic, index), first, end, deaths, alone)

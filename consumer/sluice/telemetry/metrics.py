@@ -12,6 +12,7 @@ from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Observation
 from opentelemetry.sdk.metrics.export import MetricsData
 
+from sluice import durable
 from sluice.core.seams import Distribution, MetricName
 from sluice.telemetry.bulk import Tally, joined
 from sluice.telemetry.meanings import MEANINGS, Meaning
@@ -90,9 +91,7 @@ class Meter:
         with self._lock:
             live = self._live | dict(self._told())
         text = json.dumps({_short(key): value for key, value in sorted(live.items())})
-        part = file.with_suffix(".part")
-        part.write_text(text)
-        part.replace(file)
+        durable.write(file, text, synced=False)
 
     def _create(self, meter: metrics.Meter, name: MetricName, meaning: Meaning) -> None:
         unit, text = meaning.unit, meaning.text
