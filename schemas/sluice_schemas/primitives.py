@@ -20,6 +20,9 @@ MAX_ITEMS = 10_000
 _LONG = 1 << 63
 _INT = 1 << 31
 _UUID_CHARACTERS = 36
+_UUID_BYTES = 16
+_FLOAT = struct.Struct("<f")
+_DOUBLE = struct.Struct("<d")
 _KEPT_BYTES = 64  # a digest in hexadecimal
 _KEPT_TEXTS = 1024
 
@@ -49,6 +52,33 @@ def read_int(data: bytes, at: int) -> tuple[int, int]:
     return value, at
 
 
+def read_boolean(data: bytes, at: int) -> tuple[bool, int]:
+    """Read the byte 0 or 1 and nothing else."""
+    return (False, True)[data[at]], at + 1
+
+
+def read_float(data: bytes, at: int) -> tuple[float, int]:
+    """Read 4 bytes of IEEE 754."""
+    return _FLOAT.unpack_from(data, at)[0], at + _FLOAT.size
+
+
+def read_double(data: bytes, at: int) -> tuple[float, int]:
+    """Read 8 bytes of IEEE 754."""
+    return _DOUBLE.unpack_from(data, at)[0], at + _DOUBLE.size
+
+
+def read_long_as_double(data: bytes, at: int) -> tuple[float, int]:
+    """Read a long, promoted: what a double cannot hold exactly becomes its nearest neighbour."""
+    value, at = read_long(data, at)
+    return float(value), at
+
+
+def read_int_as_double(data: bytes, at: int) -> tuple[float, int]:
+    """Read an int, promoted."""
+    value, at = read_int(data, at)
+    return float(value), at
+
+
 def read_bytes(data: bytes, at: int) -> tuple[bytes, int]:
     """Read length-prefixed bytes."""
     size, at = read_long(data, at)
@@ -71,10 +101,28 @@ def read_text(data: bytes, at: int) -> tuple[str, int]:
     return data[at:end].decode(), end
 
 
+def read_text_as_bytes(data: bytes, at: int) -> tuple[bytes, int]:
+    """Read length-prefixed UTF-8, promoted to its bytes."""
+    text, at = read_text(data, at)
+    return text.encode(), at
+
+
 def read_time(data: bytes, at: int) -> tuple[datetime, int]:
     """Read timestamp-micros; times outside the years 1 to 9999 are refused."""
     micros, at = read_long(data, at)
     return EPOCH + timedelta(microseconds=micros), at
+
+
+def read_time_of_millis(data: bytes, at: int) -> tuple[datetime, int]:
+    """Read timestamp-millis."""
+    millis, at = read_long(data, at)
+    return EPOCH + timedelta(milliseconds=millis), at
+
+
+def read_time_of_nanos(data: bytes, at: int) -> tuple[datetime, int]:
+    """Read timestamp-nanos, cut to the microsecond it falls in."""
+    nanos, at = read_long(data, at)
+    return EPOCH + timedelta(microseconds=nanos // 1000), at
 
 
 def read_uuid(data: bytes, at: int) -> tuple[UUID, int]:
@@ -84,6 +132,12 @@ def read_uuid(data: bytes, at: int) -> tuple[UUID, int]:
     if len(text) != _UUID_CHARACTERS:
         raise ValueError("not the canonical form of a UUID")
     return value, at
+
+
+def read_uuid_of_bytes(data: bytes, at: int) -> tuple[UUID, int]:
+    """Read a UUID in its 16 byte form."""
+    end = at + _UUID_BYTES
+    return UUID(bytes=data[at:end]), end
 
 
 def read_count(data: bytes, at: int, *, held: int) -> tuple[int, int]:

@@ -1,9 +1,8 @@
-"""Questions about a schema as JSON gives it, asked by `codec` while it compiles."""
+"""Questions about a released schema, asked while it is compiled; `foreign` answers for those from elsewhere."""
 
 from typing import Any
 
 from sluice_schemas.errors import WireError
-from sluice_schemas.events import CLASSES
 
 Schema = Any  # a name, a union's list, or an object
 
@@ -11,9 +10,6 @@ FIXED = {"double": "d", "boolean": "B"}
 """Kinds of fixed size, and their letter for struct."""
 PRIMITIVES = {"string": "text", "bytes": "bytes", "long": "long", "int": "int", "time": "time", "uuid": "uuid"}
 """Kinds of variable size, and what their functions in `primitives` are called after."""
-
-SAME_BYTES = {("int", "long"), ("long", "time"), ("string", "uuid")}
-"""Written as the one, to be read as the other: a writer may leave a logical type out, or start from a smaller int."""
 
 
 def expanded(schema: Schema, seen: dict[str, Schema]) -> Schema:
@@ -59,24 +55,3 @@ def branch_of(union: list[Schema]) -> tuple[int, Schema]:
     if len(branches) != 1 or len(union) != 2:  # noqa: PLR2004 -- null and one other
         raise WireError("unresolvable_schema", "a union that is not of null and one other type")
     return branches[0]
-
-
-def counterpart(kind: str, reader: Schema | None) -> Schema | None:
-    """Return the part of the reader's type that takes this kind; refuse the pair if there is none."""
-    if kind not in PRIMITIVES.keys() | FIXED.keys() | {"record", "union", "array", "map", "enum"}:
-        raise WireError("unresolvable_schema", f"no event has a field of type {kind}")
-    if reader is None:
-        return None
-    if kind != "union" and kind_of(reader) == "union":
-        reader = branch_of(reader)[1]
-    if kind != kind_of(reader) and (kind, kind_of(reader)) not in SAME_BYTES:
-        raise WireError("unresolvable_schema", f"{kind} cannot be read as {kind_of(reader)}")
-    return reader
-
-
-def members_of(symbols: list[str], reader: Schema | None) -> dict[int, Any]:
-    """Return the Python member of each written index; what the reader does not know becomes its default symbol."""
-    if reader is None:
-        return dict(enumerate(symbols))
-    member, known = CLASSES[reader["name"]], set(reader["symbols"])
-    return {index: member(s if s in known else reader["default"]) for index, s in enumerate(symbols)}

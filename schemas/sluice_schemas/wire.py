@@ -8,14 +8,16 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from sluice_schemas.codec import Decoder, Encoder, compile_decoder, compile_encoder
 from sluice_schemas.errors import WireError
 from sluice_schemas.events import Event
+from sluice_schemas.foreign import parsed
 from sluice_schemas.primitives import BAD_BYTES, BAD_VALUE
 from sluice_schemas.released import by_fingerprint, newest
+from sluice_schemas.shape import Schema
 
 E = TypeVar("E", bound=Event)
 Headers = Iterable[tuple[str, bytes | None]]
@@ -95,6 +97,8 @@ def decode_body(frame: Frame, expected_type: type[E], decoder: Decoder) -> E:
     """Return the event in the frame's body; every byte of it must be used."""
     try:
         value, end = decoder(frame.data, frame.start)
+    except WireError:
+        raise
     except BAD_BYTES as error:
         message = f"not a valid {expected_type.__name__} ({type(error).__name__})"
         raise WireError("malformed", message) from None
@@ -104,13 +108,19 @@ def decode_body(frame: Frame, expected_type: type[E], decoder: Decoder) -> E:
     return event
 
 
-def decoder_for(definition: dict[str, Any], expected_type: type[E]) -> Decoder:
-    """Compile the decoder of a schema from elsewhere; WireError `wrong_type` or `unresolvable_schema` if none fits."""
-    reader = newest(expected_type.__name__).definition
-    name = f"{definition.get('namespace', '')}.{definition.get('name', '')}".lstrip(".")
-    if definition.get("type") != "record" or not name.endswith(f"{reader['namespace']}.{reader['name']}"):
+def decoder_for(definition: Schema, expected_type: type[E], references: Iterable[Schema] = ()) -> Decoder:
+    """Compile the decoder of a schema from elsewhere; WireError `wrong_type` or `unresolvable_schema` if none fits.
+
+    The schema is that of the event, or a union with it; `references` define the names it uses, each after those it
+    uses itself.
+    """
+    reader, writer = newest(expected_type.__name__).definition, parsed(definition, references)
+    root = writer.part(writer.root)
+    branches = [writer.part(branch) for branch in (root if isinstance(root, list) else [root])]
+    name = f"{reader['namespace']}.{reader['name']}"
+    if not any(isinstance(branch, dict) and branch.get("name") == name for branch in branches):
         raise WireError("wrong_type", f"its schema is not that of {expected_type.__name__}")
-    return compile_decoder(definition, reader)
+    return compile_decoder(writer, reader)
 
 
 def _schema_id(data: bytes) -> tuple[int | UUID, int]:

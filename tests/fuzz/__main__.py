@@ -70,21 +70,21 @@ def _be(name: str, arguments: list[str]) -> None:
     """Become a fuzzer of one target; does not return."""
     atheris: Any = import_module("atheris")  # an extra, and without types
     with atheris.instrument_imports(include=["sluice", "sluice_schemas", "PIL", "yaml", "httpx", "fastavro"]):
-        from sluice_schemas import codec  # noqa: PLC0415 - see above
+        from sluice_schemas import source  # noqa: PLC0415 - see above
 
-        compiled = codec._Code.function
+        compiled = source.Code.function
 
-        def watched(code: codec._Code, name: str) -> Any:
+        def watched(code: source.Code, name: str) -> Any:
             return atheris.instrument_func(compiled(code, name))
 
-        codec._Code.function = watched  # type: ignore[method-assign, assignment]  # what is compiled was not imported
+        source.Code.function = watched  # type: ignore[method-assign]  # what is compiled was not imported
         from tests.fuzz.targets import TARGETS  # noqa: PLC0415 - see above
 
     target = TARGETS[name]
     for index, seed in enumerate(target.seeds()):
         (Path(arguments[0]) / f"seed-{index}").write_bytes(seed)
         target.run(seed)
-    codec._Code.function = compiled  # type: ignore[method-assign]  # counters are never given back
+    source.Code.function = compiled  # type: ignore[method-assign]  # counters are never given back
     atheris.Setup([name, *arguments, f"-max_len={target.max_bytes}"], target.run)
     atheris.Fuzz()
 
