@@ -77,7 +77,7 @@ def _be(name: str, arguments: list[str]) -> None:
         def watched(code: source.Code, name: str) -> Any:
             return atheris.instrument_func(compiled(code, name))
 
-        source.Code.function = watched  # type: ignore[method-assign]  # what is compiled was not imported
+        source.Code.function = watched  # type: ignore[method-assign, assignment]  # what is compiled was not imported
         from tests.fuzz.targets import TARGETS  # noqa: PLC0415 - see above
 
     target = TARGETS[name]
