@@ -5,32 +5,39 @@
 #   docker build -t sluice --target cpu --build-arg TORCH_INDEX=<PyTorch's CPU wheel index> .
 #                                               without, 1.6 GB; PyTorch's install page names the index
 
-# The Python that the tests run with. To pin it by digest: --build-arg PYTHON=3.11.14-slim-bookworm@sha256:...
+# The Python that the tests run with. A tag can be moved, a digest cannot; without one the build takes what the tag names
+# now. To build on the same base again, give --build-arg PYTHON_DIGEST=sha256:..., which this prints:
+#   docker buildx imagetools inspect python:3.11.14-slim-bookworm --format '{{.Manifest.Digest}}'
 ARG PYTHON=3.11.14-slim-bookworm
+ARG PYTHON_DIGEST=
 
-FROM python:${PYTHON} AS wheels
-COPY . /src
-# The variable, unlike the option, holds for the build's own tools too.
+FROM python:${PYTHON}${PYTHON_DIGEST:+@${PYTHON_DIGEST}} AS wheels
+COPY requirements/build.txt /requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
-    PIP_CONSTRAINT=/src/constraints.txt pip wheel --no-deps --wheel-dir /wheels /src/schemas /src
+    pip install --no-deps --only-binary :all: --require-hashes --requirement /requirements/build.txt
+COPY . /src
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels /src/schemas /src
 
-FROM python:${PYTHON} AS cpu
+FROM python:${PYTHON}${PYTHON_DIGEST:+@${PYTHON_DIGEST}} AS cpu
 # As process 1 Python would ignore a SIGTERM that comes before it listens, and never bury what a dead decoder leaves.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends tini=0.19.0-1* \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 65532 --user-group --home-dir /var/lib/sluice --shell /usr/sbin/nologin sluice \
     && install --directory --owner sluice --group sluice /models /var/lib/sluice
-COPY constraints.txt /opt/sluice/
-ARG TORCH_INDEX=
+COPY constraints.txt requirements/run.txt requirements/torch.txt requirements/gpu.txt /opt/sluice/
 # What is heavy and seldom changes is a layer of its own, below what changes with every commit.
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --constraint /opt/sluice/constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
-      torch transformers
+    pip install --no-deps --only-binary :all: --require-hashes --requirement /opt/sluice/run.txt
+ARG TORCH_INDEX=
+# The hashes are those of the package index; another index has builds of its own, and gives nothing but torch and its own.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    if [ -z "$TORCH_INDEX" ]; \
+    then pip install --no-deps --only-binary :all: --require-hashes --requirement /opt/sluice/torch.txt; \
+    else pip install --constraint /opt/sluice/constraints.txt --index-url "$TORCH_INDEX" torch; fi
 RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
     --mount=type=cache,target=/root/.cache/pip \
-    pip install --constraint /opt/sluice/constraints.txt \
-      /wheels/sluice_schemas-*.whl "$(echo /wheels/sluice-*.whl)[s3]"
+    pip install --no-deps /wheels/*.whl && pip check
 # The port is given here because the health check asks it; it answers on loopback alone unless told otherwise.
 ENV HF_HOME=/models \
     SLUICE_TELEMETRY__HTTP_PORT=9464
@@ -44,9 +51,8 @@ CMD ["run"]
 
 FROM cpu AS cuda
 USER 0:0
-RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
-    --mount=type=cache,target=/root/.cache/pip \
-    pip install --constraint /opt/sluice/constraints.txt "$(echo /wheels/sluice-*.whl)[gpu]"
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip install --no-deps --only-binary :all: --require-hashes --requirement /opt/sluice/gpu.txt && pip check
 ENV NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER 65532:65532

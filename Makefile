@@ -4,18 +4,32 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# URL of PyTorch's CPU wheel index (its install page names it): on Linux without a GPU it saves gigabytes of CUDA.
+# URL of PyTorch's CPU wheel index (its install page names it): on Linux without a GPU it saves gigabytes of CUDA. Nothing
+# but torch, and what only torch needs, is taken from it.
 TORCH_INDEX ?=
 DEMO_ARGS ?=
 FUZZ_SECONDS ?= 60
 # One worker per core; the tests of a file stay on one worker, so that what they share is made once. In their own order
 # the long ones come first, and no worker waits at the end.
 TEST_ARGS ?= --numprocesses auto --dist loadfile --no-loadscope-reorder
+# A run that takes longer has hung. It is stopped, shows what it was doing, and fails.
+TEST_LIMIT_S ?= 3600
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-INSTALL = $(PIP) install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+# Wheels alone, each held to the hashes of its list in requirements/, which `make lock` writes. What is not listed is not
+# installed, and no code runs at an install but our own build.
+LOCKED := $(PIP) install --quiet --no-deps --only-binary :all: --require-hashes --requirement
+# torch comes after all others, by its version alone: a machine's own configuration of pip, or TORCH_INDEX, may bring the
+# build for its hardware, whose hash no list can know. The image holds it to hashes, too, unless it is given an index.
+TORCH = $(PIP) install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+OURS := $(PIP) install --quiet --no-deps --no-build-isolation --editable ./schemas --editable .
 PACKAGES := pyproject.toml schemas/pyproject.toml constraints.txt
 
-.PHONY: help demo test chaos check bench fuzz format clean
+UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+  --constraint constraints.txt
+# The contract is our own, and no index is asked for it; its extras are those that the consumer names.
+PROJECT := --excludes requirements/ours.in pyproject.toml schemas/pyproject.toml --extra registry --extra signing
+
+.PHONY: help demo test chaos check bench fuzz format lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -24,7 +38,7 @@ demo: $(VENV)/.demo ## Moderate a few thousand drawn images on a local broker (D
 	$(BIN)/sluice demo $(DEMO_ARGS)
 
 test: $(VENV)/.dev ## Run the tests (KAFKA_HOME and SLUICE_TEST_REGISTRY widen them; see CONTRIBUTING.md)
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	$(BIN)/python -m tests.support.limit $(TEST_LIMIT_S) $(BIN)/python -m pytest $(TEST_ARGS)
 
 chaos: $(VENV)/.dev ## Kill workers 26 times over 20,000 events on three brokers (needs KAFKA_HOME; tests/chaos/README.md)
 	$(BIN)/python -m tests.chaos --plan quick
@@ -42,16 +56,26 @@ check: $(VENV)/.dev ## Lint, types, layers, schema compatibility, docs in step
 	$(BIN)/python -m pytest --quiet tests/architecture tests/contract/test_schema_compatibility.py
 
 bench: $(VENV)/.dev ## Measure what is claimed to be fast, in short (KAFKA_HOME widens it; tests/bench/README.md)
-	$(INSTALL) --editable ./schemas --editable '.[bench]'
+	$(LOCKED) requirements/bench.txt
 	$(BIN)/python -m tests.bench all
 
 fuzz: $(VENV)/.dev ## Fuzz every parser with coverage, FUZZ_SECONDS each (Linux on x86-64)
-	$(INSTALL) --editable ./schemas --editable '.[fuzz]'
+	$(LOCKED) requirements/fuzz.txt
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 format: $(VENV)/.dev ## Format the code and mend what ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+lock: $(VENV)/.venv ## Write requirements/ anew, from pyproject.toml and constraints.txt (asks the package index)
+	$(LOCKED) requirements/lock.txt
+	echo uv | $(UV) - --output-file requirements/lock.txt
+	echo hatchling | $(UV) - --output-file requirements/build.txt
+	echo torch | $(UV) - --output-file requirements/torch.txt
+	own=$$(sed -nE 's/^((torch|triton|(cuda|nvidia)-[a-z0-9-]+)==).*/--no-emit-package \1/p' requirements/torch.txt | tr -d =); \
+	for list in run:s3 gpu:s3,gpu demo dev bench fuzz; do \
+	  $(UV) $(PROJECT) $$own $$(printf ' --extra %s' $$(tr , ' ' <<<$${list#*:})) --output-file requirements/$${list%:*}.txt || exit; \
+	done
 
 clean: ## Remove the virtual environment and what tools left behind
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
@@ -61,13 +85,16 @@ $(VENV)/.venv:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.demo: $(VENV)/.venv $(PACKAGES)
+$(VENV)/.demo: $(VENV)/.venv $(PACKAGES) requirements/build.txt requirements/demo.txt
 	@echo "Installing (a few minutes the first time)."
 	@[ -n "$(TORCH_INDEX)" ] || [ "$$(uname)" != Linux ] || command -v nvidia-smi >/dev/null || \
 	  echo "No GPU found. With TORCH_INDEX=<PyTorch's CPU wheel index> the download is much smaller."
-	$(INSTALL) --editable ./schemas --editable '.[demo]'
+	$(LOCKED) requirements/build.txt --requirement requirements/demo.txt
+	$(TORCH)
+	$(OURS)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.demo
-	$(INSTALL) --editable ./schemas --editable '.[dev]'
+$(VENV)/.dev: $(VENV)/.demo requirements/dev.txt
+	$(LOCKED) requirements/dev.txt
+	$(PIP) check
 	@touch $@

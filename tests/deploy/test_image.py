@@ -74,7 +74,9 @@ def test_nobody_runs_as_root(stage: str) -> None:
 
 def test_base_images_are_pinned_to_a_release() -> None:
     assert re.fullmatch(r"PYTHON=3\.11\.\d+-slim-\w+", instructions("ARG")[0])
-    assert {line.split()[0] for line in instructions("FROM")} == {"python:${PYTHON}", "cpu"}
+    assert instructions("ARG")[1] == "PYTHON_DIGEST="
+    base = "python:${PYTHON}${PYTHON_DIGEST:+@${PYTHON_DIGEST}}"  # `name:tag`, or with a digest `name:tag@digest`
+    assert {line.split()[0] for line in instructions("FROM")} == {base, "cpu"}
 
 
 def test_signals_reach_the_command() -> None:
@@ -108,6 +110,7 @@ def test_its_health_is_that_of_the_loop(status: int, healthy: bool) -> None:  # 
 def test_the_builder_sees_what_the_packages_are_made_of_and_nothing_else() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     named = {project["project"]["readme"], *project["project"]["license-files"], "pyproject.toml", "constraints.txt"}
+    named |= {"requirements"}
     made_of = {Path(package).parts[0] for package in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]}
     assert set(ALLOWED) == named | made_of | {"schemas"}
 
