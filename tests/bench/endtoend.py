@@ -92,6 +92,11 @@ def slope(at_s: Sequence[float]) -> float:
     return linear_regression(at_s, range(len(at_s))).slope
 
 
+def pace(at_s: Sequence[float], took_s: float) -> float:
+    """Return how many outputs came a second; what bears one timestamp has no slope, and counts over the whole round."""
+    return slope(at_s) if at_s[0] < at_s[-1] else len(at_s) / took_s
+
+
 @cache
 def picture(number: int, edge_px: int) -> bytes:
     """Return the JPEG photograph of an event, one of `PICTURES`."""
@@ -146,7 +151,7 @@ class Fed:
         self.took_s.append(monotonic() - started)
         self.spent.append(Spent.by(self.process).since(before))
         self.counted += count
-        return slope(at_s)
+        return pace(at_s, self.took_s[-1])
 
     def each_ms(self, of: Callable[[Spent], float]) -> float:
         """Return milliseconds of processor time an event, all rounds together."""

@@ -20,7 +20,7 @@ from sluice.settings import Media, Models
 from tests.bench import efficiency, naive
 from tests.bench.bundles import SHAPES, Size
 from tests.bench.efficiency import Bare
-from tests.bench.endtoend import PICTURES, PROMPTS, Duel, Sizes, backlog, picture, prompt, slope
+from tests.bench.endtoend import PICTURES, PROMPTS, Duel, Sizes, backlog, pace, picture, prompt, slope
 from tests.bench.naive_loop import Judge
 from tests.bench.rounds import interleaved
 from tests.bench.servers import served
@@ -64,6 +64,13 @@ def test_the_slope_is_the_rate_of_outputs_that_come_in_landings() -> None:
 def test_a_slow_beginning_shifts_the_line_and_does_not_tilt_it() -> None:
     at_s = [2.0 * landing for landing in range(5) for _ in range(32)]
     assert slope([moment + 60 for moment in at_s]) == pytest.approx(slope(at_s))
+
+
+def test_outputs_of_one_millisecond_count_over_the_whole_round() -> None:
+    assert pace([7.5] * 24, took_s=2.0) == 12.0
+    assert pace([7.5], took_s=2.0) == 0.5
+    landings = [2.0 * landing for landing in range(5) for _ in range(32)]
+    assert pace(landings, took_s=1000.0) == slope(landings)
 
 
 def test_a_ratio_is_the_median_of_rounds_and_not_of_rates() -> None:
