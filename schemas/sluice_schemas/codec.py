@@ -12,6 +12,7 @@ from typing import Any
 from sluice_schemas.foreign import Writer, parsed
 from sluice_schemas.reading import Resolution
 from sluice_schemas.shape import Schema, expanded
+from sluice_schemas.skipping import parts_of
 from sluice_schemas.source import Code
 from sluice_schemas.writing import emit_write
 
@@ -40,7 +41,7 @@ def compile_decoder(writer: Writer | Schema, reader: Schema) -> Decoder:
     """
     code, schema = Code(), writer if isinstance(writer, Writer) else parsed(writer)
     with code.block("def run(data, p):"):
-        Resolution(code, schema).read(schema.root, expanded(reader, {}), "v")
+        Resolution(code, schema, parts_of(schema)).read(schema.root, expanded(reader, {}), "v")
         code.line("return v, p")
     decoder: Decoder = code.function("run")
     return decoder

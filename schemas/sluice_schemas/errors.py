@@ -5,8 +5,9 @@ class WireError(ValueError):
     """These bytes are not an event we know, or this value cannot be written as one.
 
     `reason` is a stable snake_case code: `empty`, `too_large`, `wrong_magic`, `unknown_fingerprint`,
-    `unknown_schema_id`, `unknown_schema_guid`, `unresolvable_schema`, `wrong_type`, `malformed`, `trailing_bytes`,
-    `unencodable`. The message is for people and never holds anything of the bytes.
+    `unknown_schema_id`, `unknown_schema_guid`, `schema_refused`, `schema_unavailable`, `schema_not_asked`,
+    `unresolvable_schema`, `wrong_type`, `malformed`, `trailing_bytes`, `unencodable`. The message is for people and
+    never holds anything of the bytes but the schema's id.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -17,6 +18,10 @@ class WireError(ValueError):
 
 class RegistryDown(Exception):
     """The schema registry gave no usable answer now; the same call may succeed later."""
+
+
+class RegistryUnclear(RegistryDown):
+    """Something answered, but not as a schema registry does: a redirect, a page, an answer without what it is about."""
 
 
 class RegistryRefused(Exception):

@@ -16,7 +16,7 @@ from sluice_schemas.errors import WireError
 from sluice_schemas.events import CLASSES
 from sluice_schemas.foreign import Writer, base_of, logical_of, short_name
 from sluice_schemas.shape import Schema, branch_of, kind_of
-from sluice_schemas.skipping import compile_skipper
+from sluice_schemas.skipping import Parts, compile_skipper
 from sluice_schemas.source import Code
 
 _PACKED = {"double": "d", "float": "f", "boolean": "B"}
@@ -64,6 +64,7 @@ class Resolution:
 
     code: Code
     writer: Writer
+    parts: Parts
 
     def read(self, schema: Schema, reader: Schema, out: str) -> None:
         """Emit what reads the writer's encoding at p into the variable `out`; refuse the pair if none fits."""
@@ -143,7 +144,8 @@ class Resolution:
             if want:
                 self.read(field["type"], want["type"], name)
             else:
-                self.code.line(f"p = {self.code.name(compile_skipper(self.writer, field['type']))}(data, p)")
+                skip = compile_skipper(self.writer, field["type"], self.parts)
+                self.code.line(f"p = {self.code.name(skip)}(data, p)")
 
     def _base(self, field: Schema) -> str:
         return base_of(self.writer.part(field["type"]))

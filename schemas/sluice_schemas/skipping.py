@@ -67,9 +67,24 @@ class _Part:
     step: Step = _unmade
 
 
-def compile_skipper(writer: Writer, schema: Schema) -> Callable[[bytes, int], int]:
+Parts = dict[str, _Part]
+
+
+def parts_of(writer: Writer) -> Parts:
+    """Return what steps over each named type.
+
+    They are made in the order of their definition, when all they name is made or around them: so a chain of names, as
+    long as it may be, is no deeper here than the schema's text.
+    """
+    parts: Parts = {}
+    for name in writer.named:
+        _part(writer, name, parts)
+    return parts
+
+
+def compile_skipper(writer: Writer, schema: Schema, parts: Parts) -> Callable[[bytes, int], int]:
     """Return the function from bytes and a position to the position after this part. It raises one of `BAD_BYTES`."""
-    part = _part(writer, schema, {})
+    part = _part(writer, schema, parts)
 
     def skip(data: bytes, at: int) -> int:
         body = _Body(data, at)
@@ -94,39 +109,39 @@ def _walk(part: _Part, body: _Body) -> None:
             path.pop()
 
 
-def _part(writer: Writer, schema: Schema, seen: dict[str, _Part]) -> _Part:
+def _part(writer: Writer, schema: Schema, parts: Parts) -> _Part:
     """Return the part of a schema; that of a named type is made once."""
     schema = writer.part(schema)
     if not isinstance(schema, dict) or "name" not in schema:
-        return _unnamed(writer, schema, seen)
-    if schema["name"] not in seen:
-        seen[schema["name"]] = part = _Part()
-        made = _named(writer, schema, seen)
+        return _unnamed(writer, schema, parts)
+    if schema["name"] not in parts:
+        parts[schema["name"]] = part = _Part()
+        made = _named(writer, schema, parts)
         part.size, part.step = made.size, made.step
-    return seen[schema["name"]]
+    return parts[schema["name"]]
 
 
-def _named(writer: Writer, schema: Schema, seen: dict[str, _Part]) -> _Part:
+def _named(writer: Writer, schema: Schema, parts: Parts) -> _Part:
     kind = base_of(schema)
     if kind == "fixed":
         return _Part(schema["size"])
     if kind == "enum":
         return _indexed([_Part(0) for _ in schema["symbols"]])
-    return _fields([_part(writer, inner["type"], seen) for inner in schema["fields"]])
+    return _fields([_part(writer, inner["type"], parts) for inner in schema["fields"]])
 
 
-def _unnamed(writer: Writer, schema: Schema, seen: dict[str, _Part]) -> _Part:
+def _unnamed(writer: Writer, schema: Schema, parts: Parts) -> _Part:
     kind = base_of(schema)
     if kind in SIZES:
         return _Part(SIZES[kind])
     if kind in _READERS:
         return _leaf(_READERS[kind])
     if kind == "union":
-        return _indexed([_part(writer, branch, seen) for branch in schema])
+        return _indexed([_part(writer, branch, parts) for branch in schema])
     if kind == "array":
-        return _items(_part(writer, schema["items"], seen))
+        return _items(_part(writer, schema["items"], parts))
     if kind == "map":
-        return _items(_fields([_leaf(primitives.read_text), _part(writer, schema["values"], seen)]))
+        return _items(_fields([_leaf(primitives.read_text), _part(writer, schema["values"], parts)]))
     raise WireError("unresolvable_schema", "a type that Avro does not have")
 
 
@@ -138,14 +153,14 @@ def _leaf(read: Callable[[bytes, int], tuple[Any, int]]) -> _Part:
     return _Part(step=step)
 
 
-def _fields(parts: list[_Part]) -> _Part:
+def _fields(fields: list[_Part]) -> _Part:
     """Step over parts in order. Those of no size cost nothing, and a record around one part is that part."""
-    parts = [part for part in parts if part.size != 0]
-    if all(part.size is not None for part in parts):
-        return _Part(sum(part.size or 0 for part in parts))
-    if len(parts) == 1 and parts[0].step is not _unmade:
-        return parts[0]
-    return _Part(step=lambda _: iter(parts))
+    fields = [part for part in fields if part.size != 0]
+    if all(part.size is not None for part in fields):
+        return _Part(sum(part.size or 0 for part in fields))
+    if len(fields) == 1 and fields[0].step is not _unmade:
+        return fields[0]
+    return _Part(step=lambda _: iter(fields))
 
 
 def _indexed(branches: list[_Part]) -> _Part:

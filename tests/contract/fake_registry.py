@@ -48,6 +48,8 @@ class FakeRegistry:
                 return self._schema(kind, key)
             case ["compatibility", "subjects", subject, "versions", "latest"]:
                 return self._compatible(subject, _canonical(body))
+            case ["schemas", "types"]:
+                return httpx.Response(200, json=["AVRO"])
             case ["config", _]:
                 return _json(body)
             case _:

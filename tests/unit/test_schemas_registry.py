@@ -123,18 +123,6 @@ def test_hostile_frames_are_data_errors(data: bytes | None, headers: Any, expect
     assert reason(lambda: framing(fake).decode("t", data, headers, Verdict)) == expected
 
 
-def test_a_made_up_guid_does_not_hold_up_the_partition_where_the_registry_has_no_guids() -> None:
-    fake = FakeRegistry(failure=lambda _: httpx.Response(404))
-    headers = [("__value_schema_id", b"\1" + b"g" * 16)]
-    assert reason(lambda: framing(fake).decode("t", BODY, headers, Verdict)) == "unknown_schema_guid"
-
-
-def test_a_wrong_address_is_not_taken_for_an_unknown_schema() -> None:
-    fake = FakeRegistry(failure=lambda _: httpx.Response(404, text="not here"))
-    with pytest.raises(RegistryRefused):
-        framing(fake).decode("t", b"\0\0\0\0\1" + BODY, (), Verdict)
-
-
 @pytest.mark.parametrize("schema", ["not json", '"string"', '{"type": "record"}', "[]", None])
 def test_a_schema_that_is_no_avro_record_is_a_data_error(schema: str | None) -> None:
     fake = FakeRegistry(failure=lambda _: httpx.Response(200, json={"schema": schema}))

@@ -150,6 +150,15 @@ def test_two_types_of_one_name_in_two_namespaces_are_two_types() -> None:
     assert read(with_extra(theirs), b"\2x" + BODY, ImageGenerated) == IMAGE
 
 
+def test_a_long_chain_of_names_in_one_schema_is_followed() -> None:
+    chain = [{"type": "record", "name": "T0", "fields": [{"name": "f", "type": "int"}]}]
+    for at in range(1, 2000):
+        fields: Any = [{"name": "f", "type": ["null", f"T{at - 1}"]}]
+        chain.append({"type": "record", "name": f"T{at}", "fields": fields})
+    schema = with_extra({"type": "map", "values": chain})
+    assert read(schema, b"\2\2k\x9e\x1f\2\2\2\0\0" + BODY, ImageGenerated) == IMAGE
+
+
 def nested(depth: int) -> Any:
     """Return an array of arrays, so deep."""
     kind: Any = "int"

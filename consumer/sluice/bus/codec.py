@@ -27,7 +27,6 @@ from sluice_schemas import (
     unreadable_image_id,
 )
 from sluice_schemas.registry import ConfluentFraming, connect
-from sluice_schemas.released import newest
 from sluice_schemas.signing import Signer
 from sluice_schemas.topics import subject_of
 
@@ -133,19 +132,18 @@ def framing_of(registry: Registry, topics: Topics) -> Framing:
         auth=(registry.username, password) if registry.username else None,
         verify=ssl.create_default_context(cafile=registry.ca_file) if registry.ca_file else True,
     )
-    call = client.register if registry.auto_register else client.look_up
+    framing = ConfluentFraming(client, auto_register=registry.auto_register, patience_s=registry.schema_patience_s)
     for topic, kind in ((topics.verdicts, Verdict), (topics.quality, Quality), (topics.dead_letters, DeadLetter)):
-        subject = subject_of(topic)
         try:
-            call(subject, newest(kind.__name__).text)
+            framing.registered(topic, kind)
         except RegistryDown as down:
             raise DependencyDown(DEPENDENCY, str(down)) from None
         except RegistryRefused as refused:
             raise BadSettings(
-                f"registry.url: {subject} is refused, {refused}; register the released schemas, or set "
+                f"registry.url: {subject_of(topic)} is refused, {refused}; register the released schemas, or set "
                 "registry.auto_register=true for development"
             ) from None
-    return ConfluentFraming(client, auto_register=registry.auto_register)
+    return framing
 
 
 def _asking(question: Callable[[], T]) -> T:

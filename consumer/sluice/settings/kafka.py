@@ -115,6 +115,10 @@ class Registry(Section):
         False,
         description="Register missing schemas at start. For development; in production they are registered by a release.",
     )
+    schema_patience_s: Seconds = Field(
+        120.0,
+        description="How long a schema that only fails is waited for while the registry serves others; then its records are dead letters (`schema_unavailable`). A registry that serves nobody is waited for without end. Long enough for a failover, short enough not to hold a partition for long.",
+    )
 
 
 class Signing(Section):
