@@ -33,8 +33,7 @@ from sluice.core.backlog import Backlog
 from sluice.core.batcher import Batcher
 from sluice.core.books import Books
 from sluice.core.deadletter import Fuse
-from sluice.core.domain import Picture, Provenance
-from sluice.core.errors import BadSettings
+from sluice.core.domain import Picture, Provenance, Thumbnail
 from sluice.core.events import tell
 from sluice.core.loop import Loop, Pace
 from sluice.core.outcomes import Clerk
@@ -48,8 +47,8 @@ from sluice.media.pixels import preprocess_digest
 from sluice.media.pool import DecoderPool
 from sluice.models import canaries
 from sluice.models.lane import Lane
-from sluice.models.load import Turning, load, thumbnail_px
-from sluice.policies import chosen
+from sluice.models.load import Turning, load, thumbnails
+from sluice.policies import chosen, refuse_missing_opinions, with_plugins
 from sluice.settings import Media, Models, Settings
 from sluice.telemetry import export, logs
 from sluice.telemetry.health import Pulse
@@ -71,7 +70,9 @@ class Decoders(Protocol):
 class OpenDecoders(Protocol):
     """Makes decoders that end with the block."""
 
-    def __call__(self, media: Media, /, *, observe: Observe, thumbnail_edge: int) -> AbstractContextManager[Decoders]:
+    def __call__(
+        self, media: Media, /, *, observe: Observe, thumbnails: tuple[Thumbnail, ...]
+    ) -> AbstractContextManager[Decoders]:
         """Start them."""
 
 
@@ -107,20 +108,25 @@ class Judging:
 
 @contextmanager
 def judging(
-    settings: Settings, *, worker: str, observe: Observe, preview_px: int = 0, opening: Opening = PRODUCTION
+    settings: Settings,
+    *,
+    worker: str,
+    observe: Observe,
+    preview: Thumbnail | None = None,
+    opening: Opening = PRODUCTION,
 ) -> Iterator[Judging]:
     """Load the policy and the models and start the decoders; all end with the block.
 
-    `preview_px` is the longest edge of thumbnails when no plug-in asks for its own. Raises BadSettings or
+    `preview` is a thumbnail to make besides those that plug-ins want. Raises BadSettings or
     WeightsNotAttested.
     """
-    policy = chosen(settings.policy)
+    policy, settings = chosen(settings.policy), with_plugins(settings)
     with ExitStack() as stack:
         lane = opening.lane(settings.models, observe=observe, turning=policy.turning_cosines)
         stack.callback(lane.close)
-        _refuse_missing_opinions(policy, lane)
-        edge = thumbnail_px(settings.models) or preview_px
-        decoders = stack.enter_context(opening.decoders(settings.media, observe=observe, thumbnail_edge=edge))
+        refuse_missing_opinions(policy, {model.role for model in lane.provenance})
+        wanted = tuple(dict.fromkeys((*thumbnails(settings.models), *filter(None, [preview]))))
+        decoders = stack.enter_context(opening.decoders(settings.media, observe=observe, thumbnails=wanted))
         provenance = Provenance(lane.provenance, preprocess_digest(settings.media.tile_above_aspect))
         letters = settings.dead_letters
         clerk = Clerk(
@@ -284,13 +290,3 @@ def _watch(settings: Settings) -> Watch:
         return Watch(suspects)
     journal = Journal(poison.journal_folder, transactional_id(settings.kafka))
     return Watch.resumed(suspects, journal.open(), journal)
-
-
-def _refuse_missing_opinions(policy: Policy, lane: Lane) -> None:
-    """Raise BadSettings when the policy asks for opinions nobody gives: every verdict would be indeterminate."""
-    given = {model.role for model in lane.provenance}
-    for model, label in sorted(policy.opinion_labels):
-        if model not in given:
-            raise BadSettings(
-                f"policy {policy.ref.id} asks {model} for an opinion ({label}); add it to SLUICE_MODELS__PLUGINS"
-            )

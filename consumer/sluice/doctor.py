@@ -73,11 +73,12 @@ def _guarded(what: str, fix: str, look: Callable[[], Iterator[Row]]) -> Iterator
 def _policy(settings: Settings) -> Iterator[Row]:
     policy = policies.chosen(settings.policy)
     yield Row("policy", "ok", f"{policy.ref.id} version {policy.ref.version} ({policy.ref.digest[:12]})")
-    silent = sorted({model for model, _ in policy.opinion_labels} - set(settings.models.plugins))
+    plugins = policies.with_plugins(settings).models.plugins
+    silent = sorted(set(policy.opinion_models) - set(plugins))
     if silent:
         names = ", ".join(silent)
         yield Row("opinions", "fail", f"the policy asks {names}", f"SLUICE_MODELS__PLUGINS={','.join(silent)}")
-    for name in settings.models.plugins:
+    for name in plugins:
         yield from _guarded(f"plug-in {name}", "sluice config docs", partial(_plugin, name))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sluice.app import CLOCKS, Decoders, judging
-from sluice.core.domain import Batch, FillReason, Judged, Outcome, Partition, Picture, Record
+from sluice.core.domain import Batch, FillReason, Judged, Outcome, Partition, Picture, Record, Thumbnail
 from sluice.core.pipeline import Pipeline, Steps
 from sluice.media.fetch import Fetcher
 from sluice.media.preview import jpeg
@@ -20,7 +20,7 @@ from sluice_schemas import Generator, Image, ImageGenerated
 HERE = Partition("local", 0)
 """Where a local file stands in a log that it is not in; its offset is its number on the command line."""
 
-PREVIEW_EDGE_PX = 420
+PREVIEW = Thumbnail("fit", 420)
 
 
 def moderate(files: Sequence[Path], settings: Settings, *, prompt: str | None = None) -> Iterator[Finding]:
@@ -29,9 +29,7 @@ def moderate(files: Sequence[Path], settings: Settings, *, prompt: str | None = 
     Raises BadSettings, WeightsNotAttested before the first, DependencyDown when the disk fails.
     """
     with ExitStack() as stack:
-        judge = stack.enter_context(
-            judging(settings, worker="sluice moderate", observe=silent, preview_px=PREVIEW_EDGE_PX)
-        )
+        judge = stack.enter_context(judging(settings, worker="sluice moderate", observe=silent, preview=PREVIEW))
         fetcher = stack.enter_context(Fetcher(_allowing(files), settings.media))
         threads = stack.enter_context(ThreadPoolExecutor(1))
         album = _Album(judge.decoders)
@@ -85,7 +83,7 @@ class _Album:
         """Return a small JPEG of each decoded picture, by the picture's sha256, and forget the pictures."""
         decoded = [picture.result() for picture in self.pictures if picture.exception() is None]
         self.pictures.clear()
-        return {picture.sha256: jpeg(picture.thumbnail) for picture in decoded if picture.thumbnail is not None}
+        return {picture.sha256: jpeg(picture.thumbnails[PREVIEW]) for picture in decoded}
 
 
 def _allowing(files: Sequence[Path]) -> Fetch:

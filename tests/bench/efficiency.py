@@ -55,7 +55,7 @@ class Bare:
         placed = load.place(models)
         text = load._text(models, placed)
         on_cpu = placed.device.type == "cpu"
-        limits = Limits.of(Media(), thumbnail_edge=0)
+        limits = Limits.of(Media())
         return cls(
             load._eyes(placed, placed.dtype),
             text.encoder,

@@ -112,7 +112,7 @@ def _through_slot(near: socket.socket, slot: mmap.mmap, data: bytes) -> Picture:
     (size,) = SIZE.unpack(near.recv(SIZE.size, socket.MSG_WAITALL))
     meta = json.loads(near.recv(size, socket.MSG_WAITALL))
     tiles = np.frombuffer(slot, np.uint8, TILES_BYTES).reshape(TILES).copy()
-    return wire._picture(meta, sha256="", tiles=tiles, thumbnail=None)
+    return wire._picture(meta, sha256="", tiles=tiles)
 
 
 def _serve(far: socket.socket, slot: mmap.mmap) -> None:

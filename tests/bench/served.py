@@ -30,7 +30,7 @@ class Judging(litserve.LitAPI):  # type: ignore[misc]
 
     def setup(self, device: str) -> None:
         """Load the models that `sluice run` loads, with as many threads."""
-        self._limits = Limits.of(Media(), thumbnail_edge=0)
+        self._limits = Limits.of(Media())
         self._lane = load(Models(bundle=self.bundle, device=device, torch_threads=CORES))
 
     def decode_request(self, request: Mapping[str, str]) -> Job:

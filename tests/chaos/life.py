@@ -24,7 +24,7 @@ import numpy as np
 from sluice import app
 from sluice.cli.frame import tell
 from sluice.cli.run import Stop
-from sluice.core.domain import Job, Picture, Scores
+from sluice.core.domain import Job, Picture, Scores, Thumbnail
 from sluice.core.errors import Rejection, Unreadable
 from sluice.core.policy import CONCEPTS
 from sluice.core.seams import Observe
@@ -68,7 +68,7 @@ def opening(trap: Trap, *, deaf: bool = False) -> app.Opening:
     """Return how the ends of such a consumer are opened; a deaf one never hears of an error, and so never doubts."""
     mortal = Mortal(trap, deaf=deaf)
 
-    def decoders(_media: Media, *, observe: Observe, thumbnail_edge: int) -> nullcontext[Glance]:  # noqa: ARG001
+    def decoders(_media: Media, *, observe: Observe, thumbnails: tuple[Thumbnail, ...]) -> nullcontext[Glance]:  # noqa: ARG001
         return nullcontext(Glance(trap))
 
     def lane(_models: Models, *, observe: Observe, turning: Turning) -> Lane:  # noqa: ARG001

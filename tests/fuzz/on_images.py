@@ -12,7 +12,7 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from sluice.core.domain import Picture
+from sluice.core.domain import Picture, Thumbnail
 from sluice.core.errors import Unreadable
 from sluice.media import gif, png
 from sluice.media.limits import REASONS, Limits
@@ -32,7 +32,7 @@ LIMITS = Limits(
     max_tiles=8,
     formats=("PNG", "JPEG", "WEBP", "GIF", "AVIF"),
 )
-ANSWER_LIMITS = Limits(max_tiles=1, thumbnail_edge=4)
+ANSWER_LIMITS = Limits(max_tiles=1, thumbnails=(Thumbnail("fit", 4),))
 PIXEL_BYTES = 3 * (EDGE * EDGE + 4 * 4)
 
 
@@ -141,7 +141,7 @@ def answer_seeds() -> list[bytes]:
     """Return a picture without its pixels, the same with odd numbers, and refusals."""
     tiles, small = np.zeros((1, EDGE, EDGE, 3), np.uint8), np.zeros((2, 3, 3), np.uint8)
     measures = Technical(0.5, 0.5, 0.0, 0.0, 1.0)
-    seen = Picture("0" * 64, "image/png", 3, 2, 1, tiles, 1.0, measures, small)
+    seen = Picture("0" * 64, "image/png", 3, 2, 1, tiles, 1.0, measures, {Thumbnail("fit", 4): small})
     refusals = [Unreadable(reason, "why") for reason in ("corrupt", "no such reason")]
     spoken = _said(partial(send_picture, picture=seen))[: -(tiles.size + small.size)]
     odd = [spoken.replace(b"0.5", number) for number in (b"NaN", b"-1 ", b"1e9")]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sluice.core.domain import Job, Picture, Pixels
+from sluice.core.domain import Job, Picture, Pixels, Thumbnail
 from sluice_schemas import Technical
 
 CALM = Technical(blur=100.0, noise_sigma=1.0, clipped_dark=0.0, clipped_light=0.0, flat=50.0)
@@ -18,5 +18,6 @@ def tiles(seed: int, count: int = 1) -> Pixels:
 
 def job(shown: Pixels, prompt: str | None = None, thumbnail: Pixels | None = None) -> Job:
     """Wrap tiles (N, 224, 224, 3) as a decoded picture with a prompt."""
-    picture = Picture("0" * 64, "image/png", 224, 224, 1, shown, 1.0, CALM, thumbnail)
+    thumbnails = {} if thumbnail is None else {Thumbnail("fit", 32): thumbnail}
+    picture = Picture("0" * 64, "image/png", 224, 224, 1, shown, 1.0, CALM, thumbnails)
     return Job(picture, prompt)

@@ -13,11 +13,12 @@ _NAME = "marked"
 
 _MODULE = """
 import os, signal, threading, time
+from sluice.core.domain import Thumbnail
 from sluice_schemas import ModelRef
 
 class Marked:
     ref = ModelRef("marked", "marked", "", "0" * 64, "float32")
-    thumbnail_px = 32
+    thumbnail = Thumbnail("fit", 32)
 
     def score(self, thumbnails):
         for thumbnail in thumbnails:

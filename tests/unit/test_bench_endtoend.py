@@ -109,7 +109,7 @@ def test_a_bundle_has_as_many_parameters_as_the_published_one(size: Size, vision
 def judged(lane: Lane, number: int) -> tuple[bool, float]:
     """Return the checker's answer and torchmetrics' score, as we have them, of a picture and its prompt."""
     data = picture(number, EDGE_PX)
-    (ours,) = lane.score([Job(decoded(data, Limits.of(Media(), thumbnail_edge=0)), prompt(number))])
+    (ours,) = lane.score([Job(decoded(data, Limits.of(Media())), prompt(number))])
     assert isinstance(ours, Scores)
     assert ours.clip
     return ours.reference_has_nsfw, max(0.0, 100 * ours.clip.cosine)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from sluice.core.domain import Pixels
+from sluice.core.domain import Pixels, Thumbnail
 from sluice.core.errors import Unreadable
 from sluice.media.decode import frames
 from sluice.media.limits import Limits
@@ -291,12 +291,11 @@ def test_an_avif_that_does_not_say_its_colours_is_refused() -> None:
 
 def test_a_picture_says_what_was_decoded() -> None:
     data = encode(scene(300, 600), "JPEG")
-    seen = picture(data, Limits(thumbnail_edge=100))
+    seen = picture(data, Limits(thumbnails=(Thumbnail("fit", 100),)))
     assert (seen.mime, seen.width, seen.height, seen.frames, seen.coverage) == ("image/jpeg", 600, 300, 1, 1.0)
     assert seen.sha256 == hashlib.sha256(data).hexdigest()
     assert seen.tiles.shape[1:] == (224, 224, 3)
-    assert seen.thumbnail is not None
-    assert seen.thumbnail.shape == (50, 100, 3)
+    assert {wanted: small.shape for wanted, small in seen.thumbnails.items()} == {("fit", 100): (50, 100, 3)}
 
 
 def test_equal_tiles_are_kept_once() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sluice.core.domain import Pixels, Score, Scores
+from sluice.core.domain import Pixels, Score, Scores, Thumbnail
 from sluice.core.errors import DependencyDown, DeviceLost
 from sluice.models import plugin
 from sluice.models.lane import Lane
@@ -43,7 +43,7 @@ class Hungry:
     """A plug-in with room for so many thumbnails."""
 
     ref = ModelRef("hungry", "hungry", "1", "b" * 64, "float32")
-    thumbnail_px = 32
+    thumbnail = Thumbnail("fit", 32)
 
     def __init__(self, room: int, error: type[RuntimeError] = torch.OutOfMemoryError) -> None:
         self._room = room

@@ -12,7 +12,7 @@ import torch
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from safetensors.torch import load_file
 
-from sluice.core.domain import Job, Pixels, Score, Scores
+from sluice.core.domain import Job, Pixels, Score, Scores, Thumbnail
 from sluice.core.errors import BadSettings, DependencyDown, DeviceLost, Rejection, Unscorable, WeightsNotAttested
 from sluice.models import plugin
 from sluice.models.clip import PromptEncoder
@@ -416,7 +416,7 @@ class Brightness:
     """A plug-in that says how bright a thumbnail is, and cannot cope with black."""
 
     ref = ModelRef("brightness", "brightness", "1", "b" * 64, "float32")
-    thumbnail_px = 32
+    thumbnail = Thumbnail("fit", 32)
 
     def score(self, thumbnails: Sequence[Pixels]) -> list[tuple[Score, ...]]:
         """Score; raise for black, give infinity for white."""

@@ -3,14 +3,23 @@
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sluice.core.domain import Pixels
 from sluice.core.errors import BadSettings, Unscorable
+from sluice.media.limits import Limits
+from sluice.media.picture import picture
 from sluice.models import plugin
 from sluice.models.nudenet import LABELS, NudeNet
+from tests.support.photographs import NAMES, as_a_camera_makes_it, photograph
+
+WITHIN = 1e-4
+"""How far a score may lie from the library's: the pixels are the same, the frame of the boxes is rounded to 320."""
 
 pytest.importorskip("nudenet", reason="needs the extra `nudenet`")
 
@@ -40,6 +49,40 @@ def test_any_shape_of_picture_is_scored(model: NudeNet, shape: tuple[int, int]) 
     assert len(model.score([drawn(*shape)])[0]) == len(LABELS)
 
 
+def surest(found: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the surest detection of each label, of all that the library knows."""
+    return {each["class"]: max(one["score"] for one in found if one["class"] == each["class"]) for each in found}
+
+
+def assert_as_the_library(model: NudeNet, file: Path) -> None:
+    import nudenet  # type: ignore[import-untyped]  # noqa: PLC0415 -- heavy, and an extra
+
+    view = picture(file.read_bytes(), Limits(thumbnails=(model.thumbnail,))).thumbnails[model.thumbnail]
+    expected = surest(nudenet.NudeDetector().detect(str(file)))
+    found = surest(model._detector.detect(np.ascontiguousarray(view[:, :, ::-1])))
+    assert found == pytest.approx(expected, abs=WITHIN)
+    reported = {score.label.upper(): score.value for score in model.score([view])[0]}
+    assert reported == pytest.approx({label: expected.get(label, 0.0) for label in LABELS}, abs=WITHIN)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "color.png"])
+def test_its_scores_of_a_photograph_are_the_librarys_own(model: NudeNet, name: str, tmp_path: Path) -> None:
+    file = photograph(name)
+    if name == "color.png":  # transparent and with a profile, which OpenCV leaves out of account
+        with Image.open(file) as transparent:
+            file = tmp_path / name
+            Image.fromarray(np.asarray(transparent.convert("RGB"))).save(file)
+    assert_as_the_library(model, file)
+
+
+@pytest.mark.parametrize("size", [(2400, 1600), (1213, 2161), (1000, 999), (3000, 3000), (64, 48)])
+@pytest.mark.parametrize("name", ["astronaut.png", "camera.png", "color.png"])
+def test_so_are_those_of_a_jpeg_of_another_size(
+    model: NudeNet, name: str, size: tuple[int, int], tmp_path: Path
+) -> None:
+    assert_as_the_library(model, as_a_camera_makes_it(name, *size, tmp_path))
+
+
 def test_the_surest_detection_of_a_label_counts_and_other_labels_do_not(
     model: NudeNet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,7 +109,6 @@ def test_what_its_libraries_raise_makes_the_picture_unscorable(model: NudeNet) -
 def test_it_names_its_weights(model: NudeNet) -> None:
     assert model.ref.role == "nudenet"
     assert len(model.ref.digest) == 64
-    assert model.thumbnail_px == 640
 
 
 def test_it_is_found_by_its_entry_point() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sluice.core.domain import Thumbnail
 from sluice.core.errors import DependencyDown, Unreadable
 from sluice.core.seams import MetricName
 from sluice.media import wire
@@ -161,14 +162,15 @@ def test_no_process_is_left_after_close() -> None:
 
 def test_real_pictures_come_back_as_this_process_makes_them() -> None:
     images = [encode(scene(300, 200 + 50 * i, i), fmt) for i, fmt in enumerate(("PNG", "JPEG", "WEBP"))]
-    with DecoderPool(Media(decoders=2, decode_timeout_s=PATIENCE_S), observe=Deaths(), thumbnail_edge=64) as made:
+    wanted = (Thumbnail("fit", 64), Thumbnail("sample", 320), Thumbnail("stretch", 256))
+    with DecoderPool(Media(decoders=2, decode_timeout_s=PATIENCE_S), observe=Deaths(), thumbnails=wanted) as made:
         futures = [made.submit(data) for data in images]
         wait(futures, PATIENCE_S)
         for data, future in zip(images, futures, strict=True):
-            here, there = picture(data, Limits(thumbnail_edge=64)), future.result(0)
+            here, there = picture(data, Limits(thumbnails=wanted)), future.result(0)
             assert np.array_equal(there.tiles, here.tiles)
-            assert there.thumbnail is not None
-            assert np.array_equal(there.thumbnail, np.asarray(here.thumbnail))
+            assert tuple(there.thumbnails) == wanted
+            assert all(np.array_equal(there.thumbnails[each], here.thumbnails[each]) for each in wanted)
             assert (there.sha256, there.mime, there.technical) == (here.sha256, here.mime, here.technical)
             assert (there.width, there.height, there.frames, there.coverage) == (
                 here.width,

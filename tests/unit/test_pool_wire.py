@@ -5,12 +5,12 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
-from sluice.core.domain import Picture
+from sluice.core.domain import Picture, Thumbnail
 from sluice.core.errors import Unreadable
 from sluice.media import wire
 from sluice.media.limits import Limits
@@ -46,11 +46,10 @@ def reply(  # noqa: PLR0913 - the fields of a reply
     magic: bytes = b"SLA1",
     kind: int = 0,
     tiles: int = 1,
-    thumbnail: tuple[int, int] = (0, 0),
     size: int | None = None,
 ) -> None:
     body = meta if isinstance(meta, bytes) else json.dumps(meta).encode()
-    head = struct.pack("<4sBIIHH", magic, kind, len(body) if size is None else size, tiles, *thumbnail)
+    head = struct.pack("<4sBII", magic, kind, len(body) if size is None else size, tiles)
     pair[1].sendall(head + body + bytes(min(tiles, 2) * 224 * 224 * 3))
 
 
@@ -110,7 +109,6 @@ def test_a_description_that_is_none_is_garbled(pair: Pair, meta: bytes) -> None:
         {"tiles": 1 << 31},
         {"size": 5000},
         {"size": 1 << 31},
-        {"thumbnail": (1, 1)},
     ],
 )
 def test_lengths_are_checked_before_anything_is_read(pair: Pair, change: dict[str, Any]) -> None:
@@ -119,11 +117,17 @@ def test_lengths_are_checked_before_anything_is_read(pair: Pair, change: dict[st
         receive(pair)
 
 
-@pytest.mark.parametrize("thumbnail", [(0, 0), (0, 9), (65, 9)])
-def test_a_thumbnail_is_there_and_within_its_edge_when_asked_for(pair: Pair, thumbnail: tuple[int, int]) -> None:
-    reply(pair, GOOD, thumbnail=thumbnail)
-    with pytest.raises(wire.Garbled):
-        receive(pair, Limits(thumbnail_edge=64))
+def test_a_decoder_that_leaves_a_thumbnail_out_is_not_believed(pair: Pair) -> None:
+    reply(pair, GOOD)
+    pair[1].close()
+    with pytest.raises(wire.Garbled, match="end"):
+        receive(pair, Limits(thumbnails=(Thumbnail("fit", 64),)))
+
+
+@pytest.mark.parametrize("how", get_args(Thumbnail.__annotations__["how"]))
+@pytest.mark.parametrize("size", [(1, 1), (1, 2**31 - 1), (2**31 - 1, 1), (99, 64), (640, 641)])
+def test_no_size_that_a_decoder_claims_makes_a_thumbnail_larger_than_was_asked(how: Any, size: tuple[int, int]) -> None:
+    assert all(1 <= side <= 64 for side in Thumbnail(how, 64).shape(*size))
 
 
 @pytest.mark.parametrize(

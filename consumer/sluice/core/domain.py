@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,13 +78,37 @@ class Batch:
         return frozenset(record.partition for record in self.records)
 
 
+class Thumbnail(NamedTuple):
+    """How the whole first frame is made small for somebody who is not the checker, and to which edge in pixels.
+
+    `fit`: the longest edge at most so long, antialiased, never enlarged. `sample`: the longest edge exactly so long,
+    each pixel from its four nearest, which aliases like OpenCV's resize. `stretch`: a square, antialiased like
+    Pillow's bilinear. A model is right only about what looks like the pictures it was trained on.
+    """
+
+    how: Literal["fit", "sample", "stretch"]
+    edge_px: int
+
+    def shape(self, height: int, width: int) -> tuple[int, int]:
+        """Return height and width of what is made of a frame so high and wide."""
+        longest = max(height, width)
+        match self.how:
+            case "stretch":
+                return self.edge_px, self.edge_px
+            case "sample":
+                return -(-height * self.edge_px // longest), -(-width * self.edge_px // longest)
+            case "fit":
+                kept = min(longest, self.edge_px)
+                return max(1, height * kept // longest), max(1, width * kept // longest)
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """A decoded image, ready to be scored.
 
     `tiles` is (N, 224, 224, 3): tile 0 is the reference view (first frame, upright, on white, centre crop); the rest
     are what that view does not show: tiles along a long side, further frames, the composite on black.
-    `thumbnail` (h, w, 3) is the whole first frame with its longest edge bounded, for plug-in models; None unless asked.
+    `thumbnails` are the whole first frame, (h, w, 3) each, for plug-in models: one of each kind that was asked for.
     `coverage` is the share of the reference frame's pixels that some tile shows, 0 to 1.
     """
 
@@ -96,7 +120,7 @@ class Picture:
     tiles: Pixels
     coverage: float
     technical: Technical
-    thumbnail: Pixels | None = None
+    thumbnails: Mapping[Thumbnail, Pixels] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,13 +217,19 @@ class Policy:
         if not fired:
             return Decision(Status.ALLOW, ())
         fired.sort(key=lambda found: -ACTIONS.index(found[0]))
-        return Decision(fired[0][0], (*(code for _, code in fired), *(f"audience:{o.name}" for o in overlays)))
+        codes = dict.fromkeys(code for _, code in fired)  # two rules may stand on one score, each from a value on
+        return Decision(fired[0][0], (*codes, *(f"audience:{o.name}" for o in overlays)))
 
     @property
     def opinion_labels(self) -> frozenset[tuple[str, str]]:
         """Model and label of every second opinion some audience needs; without it nothing can be judged."""
         rules = chain(self.rules.opinions, *(overlay.opinions for overlay in self.overlays))
         return frozenset((rule.model, rule.label) for rule in rules)
+
+    @property
+    def opinion_models(self) -> tuple[str, ...]:
+        """The further models whose opinions some audience needs."""
+        return tuple(sorted({model for model, _ in self.opinion_labels}))
 
     def turning_cosines(self, checkpoint: Mapping[str, float]) -> dict[str, tuple[float, ...]]:
         """Return, per concept, the cosines around which a decision may turn besides the checkpoint's own threshold.

@@ -25,7 +25,7 @@ from typing import NoReturn
 import torch
 from PIL import Image, features
 
-from sluice.core.domain import Picture
+from sluice.core.domain import Picture, Thumbnail
 from sluice.core.errors import Unreadable
 from sluice.media import wire
 from sluice.media.limits import Limits
@@ -153,7 +153,9 @@ def main() -> None:
     """Run the template: `decoder CONTROL_FD SPEC_JSON`."""
     die_with_parent()
     spec = json.loads(sys.argv[2])
-    limits = Limits(**spec["limits"] | {"formats": tuple(spec["limits"]["formats"])})
+    said = spec["limits"]
+    thumbnails = tuple(Thumbnail(*wanted) for wanted in said["thumbnails"])
+    limits = Limits(**said | {"formats": tuple(said["formats"]), "thumbnails": thumbnails})
     module, _, name = spec["decode"].partition(":")
     decode: Decode = getattr(importlib.import_module(module), name)
     torch.set_num_threads(1)

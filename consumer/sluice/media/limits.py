@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
+from sluice.core.domain import Thumbnail
 from sluice.settings import MIB, Media
 
 REASONS = frozenset(
@@ -28,7 +29,7 @@ REASONS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bounds checked before the work they bound. `thumbnail_edge` 0 means no thumbnail."""
+    """Bounds checked before the work they bound. `thumbnails` are the kinds to make."""
 
     max_image_bytes: int = 16 * MIB
     max_frame_pixels: int = 25_000_000
@@ -37,10 +38,10 @@ class Limits:
     max_tiles: int = 32
     tile_above_aspect: float = 1.15
     formats: tuple[str, ...] = ("PNG", "JPEG", "WEBP")
-    thumbnail_edge: int = 0
+    thumbnails: tuple[Thumbnail, ...] = ()
 
     @classmethod
-    def of(cls, media: Media, *, thumbnail_edge: int = 0) -> Self:
+    def of(cls, media: Media, *, thumbnails: tuple[Thumbnail, ...] = ()) -> Self:
         """Take the bounds from the settings."""
         return cls(
             max_image_bytes=media.max_image_bytes,
@@ -50,5 +51,5 @@ class Limits:
             max_tiles=media.max_tiles,
             tile_above_aspect=media.tile_above_aspect,
             formats=tuple(media.formats),
-            thumbnail_edge=thumbnail_edge,
+            thumbnails=thumbnails,
         )

@@ -10,6 +10,7 @@ from sluice.core.errors import Unreadable
 from sluice.media import pixels
 from sluice.media.decode import frames
 from sluice.media.limits import Limits
+from sluice.media.small import thumbnail
 from sluice.media.sniff import MIME, sniff
 from sluice.media.technical import WORKING_EDGE, technical
 
@@ -45,7 +46,7 @@ def anonymous(data: bytes, limits: Limits) -> Picture:
         tiles=stack.stacked(),
         coverage=stack.plan(reference).coverage,
         technical=technical(pixels.within(reference, WORKING_EDGE), reference),
-        thumbnail=pixels.within(reference, limits.thumbnail_edge) if limits.thumbnail_edge else None,
+        thumbnails={wanted: thumbnail(reference, wanted) for wanted in limits.thumbnails},
     )
 
 

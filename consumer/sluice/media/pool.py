@@ -15,7 +15,7 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Self
 
-from sluice.core.domain import Picture
+from sluice.core.domain import Picture, Thumbnail
 from sluice.core.errors import DependencyDown, Unreadable
 from sluice.core.seams import Observe
 from sluice.media import wire
@@ -38,8 +38,10 @@ class DecoderPool:
     machine or a killer of processes is not the image's fault; the second failure is.
     """
 
-    def __init__(self, media: Media, *, observe: Observe, thumbnail_edge: int = 0, decode: str = _DECODE) -> None:
-        self._limits = Limits.of(media, thumbnail_edge=thumbnail_edge)
+    def __init__(
+        self, media: Media, *, observe: Observe, thumbnails: tuple[Thumbnail, ...] = (), decode: str = _DECODE
+    ) -> None:
+        self._limits = Limits.of(media, thumbnails=thumbnails)
         self._timeout_s = media.decode_timeout_s
         self._observe = observe
         self._idle: deque[_Decoder] = deque()

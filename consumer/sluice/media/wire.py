@@ -8,11 +8,11 @@ import math
 import socket
 import struct
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
-from sluice.core.domain import Picture, Pixels
+from sluice.core.domain import Picture, Pixels, Thumbnail
 from sluice.core.errors import Unreadable
 from sluice.media.limits import REASONS, Limits
 from sluice.media.pixels import EDGE
@@ -23,7 +23,7 @@ ORDER = struct.Struct("<cQ")  # to the template: what to do, with which decoder
 FORK, KILL, READY = b"F", b"K", b"R"
 
 _REQUEST = struct.Struct("<4sQ")
-_REPLY = struct.Struct("<4sBIIHH")  # magic, kind, bytes of JSON, tiles, thumbnail height and width
+_REPLY = struct.Struct("<4sBII")  # magic, kind, bytes of JSON, tiles
 _ASK, _TELL = b"SLQ1", b"SLA1"
 _PICTURE, _UNREADABLE = 0, 1
 _MAX_META_BYTES = 4096
@@ -61,42 +61,47 @@ def send_picture(channel: socket.socket, picture: Picture) -> None:
         "coverage": float(picture.coverage),
         "technical": {name: float(value) for name, value in asdict(picture.technical).items()},
     }
-    thumbnail = picture.thumbnail
-    rows, columns = thumbnail.shape[:2] if thumbnail is not None else (0, 0)
     body = json.dumps(meta).encode()
-    channel.sendall(_REPLY.pack(_TELL, _PICTURE, len(body), len(picture.tiles), rows, columns) + body)
+    channel.sendall(_REPLY.pack(_TELL, _PICTURE, len(body), len(picture.tiles)) + body)
     channel.sendall(np.ascontiguousarray(picture.tiles).data)
-    if thumbnail is not None:
+    for thumbnail in picture.thumbnails.values():
         channel.sendall(np.ascontiguousarray(thumbnail).data)
 
 
 def send_unreadable(channel: socket.socket, error: Unreadable) -> None:
     """Answer with the reason why there is no picture."""
     body = json.dumps([error.reason, error.message[:500]]).encode()
-    channel.sendall(_REPLY.pack(_TELL, _UNREADABLE, len(body), 0, 0, 0) + body)
+    channel.sendall(_REPLY.pack(_TELL, _UNREADABLE, len(body), 0) + body)
 
 
 def receive_picture(channel: socket.socket, limits: Limits, *, sha256: str, deadline_s: float) -> Picture:
     """Read an answer: a Picture, or Unreadable raised. Garbled for anything else, TimeoutError at the deadline."""
     header = _exactly(channel, _REPLY.size, deadline_s)
-    magic, kind, meta_bytes, tiles, rows, columns = _REPLY.unpack(header)
-    edge = limits.thumbnail_edge
-    if magic != _TELL or meta_bytes > _MAX_META_BYTES or tiles > limits.max_tiles or max(rows, columns) > edge:
+    magic, kind, meta_bytes, tiles = _REPLY.unpack(header)
+    if magic != _TELL or meta_bytes > _MAX_META_BYTES or tiles > limits.max_tiles:
         raise Garbled("header")
     meta = _parsed(_exactly(channel, meta_bytes, deadline_s))
     if kind == _UNREADABLE:
         raise _refusal(meta)
-    if kind != _PICTURE or tiles < 1 or (edge > 0) != (min(rows, columns) > 0):
+    if kind != _PICTURE or tiles < 1:
         raise Garbled("header")
     pixels = _pixels(channel, (tiles, EDGE, EDGE, 3), deadline_s)
-    thumbnail = _pixels(channel, (rows, columns, 3), deadline_s) if edge else None
     try:
-        return _picture(meta, sha256=sha256, tiles=pixels, thumbnail=thumbnail)
+        picture = _picture(meta, sha256=sha256, tiles=pixels)
     except (KeyError, TypeError, ValueError) as error:
         raise Garbled("description") from error
+    return replace(picture, thumbnails=_thumbnails(channel, limits, picture, deadline_s))
 
 
-def _picture(meta: dict[str, object], *, sha256: str, tiles: Pixels, thumbnail: Pixels | None) -> Picture:
+def _thumbnails(channel: socket.socket, limits: Limits, picture: Picture, deadline_s: float) -> dict[Thumbnail, Pixels]:
+    """Read the thumbnails; how large each is follows from what was asked for, which bounds it, and the frame's size."""
+    return {
+        wanted: _pixels(channel, (*wanted.shape(picture.height, picture.width), 3), deadline_s)
+        for wanted in limits.thumbnails
+    }
+
+
+def _picture(meta: dict[str, object], *, sha256: str, tiles: Pixels) -> Picture:
     size, measures = meta["size"], meta["technical"]
     if not isinstance(size, list) or not isinstance(measures, dict) or meta["mime"] not in MIME.values():
         raise TypeError
@@ -110,7 +115,6 @@ def _picture(meta: dict[str, object], *, sha256: str, tiles: Pixels, thumbnail: 
         tiles=tiles,
         coverage=min(1.0, _measure(meta["coverage"])),
         technical=Technical(**{name: _measure(measures[name]) for name in _MEASURES}),
-        thumbnail=thumbnail,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sluice.core.domain import Pixels
+from sluice.core.domain import Pixels, Thumbnail
 from sluice.core.errors import BadSettings, DependencyDown, DeviceLost, WeightsNotAttested
 from sluice.core.seams import MetricName, Observe
 from sluice.models import aesthetic, bundle, plugin
@@ -93,9 +93,9 @@ def load(
     )
 
 
-def thumbnail_px(models: Models) -> int | None:
-    """Return the longest edge of the thumbnails the configured plug-ins want, None when there are no plug-ins."""
-    return max((plugin.find(name).thumbnail_px for name in models.plugins), default=None)
+def thumbnails(models: Models) -> tuple[Thumbnail, ...]:
+    """Return the thumbnails that the configured plug-ins want."""
+    return tuple(plugin.find(name).thumbnail for name in models.plugins)
 
 
 def place(models: Models) -> Placed:

@@ -1,20 +1,22 @@
 """Further models as second opinions: what one must offer, and how it is found.
 
 A plug-in is an entry point in the group `sluice.models` that names a callable without arguments returning a `Model`.
-It is asked in the lane's thread, after the checker, and sees `Picture.thumbnail`: the whole first frame as uint8 RGB,
-(h, w, 3), longest edge at most what the largest `thumbnail_px` of all plug-ins asks for. What it raises makes the one
-image it was raised for indeterminate; for want of memory it is asked again with fewer.
+It is asked in the lane's thread, after the checker, and sees the whole first frame as uint8 RGB, (h, w, 3), upright, in
+sRGB, on white, made small in the way that its `thumbnail` says. What it raises makes the one image it was raised for
+indeterminate; for want of memory it is asked again with fewer.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Protocol
 
-from sluice.core.domain import Pixels, Score
+from sluice.core.domain import Pixels, Score, Thumbnail
 from sluice.core.errors import BadSettings
 from sluice_schemas import ModelRef
 
 GROUP = "sluice.models"
+EXTRAS: Mapping[str, str] = {"nudenet": "sluice[nudenet]", "open_nsfw": "sluice[opennsfw]"}
+"""What to install for our own; another's package is named as Python names it."""
 
 
 class Model(Protocol):
@@ -25,8 +27,8 @@ class Model(Protocol):
         """What it is; `role` is the name its scores carry."""
 
     @property
-    def thumbnail_px(self) -> int:
-        """Longest edge of the pictures it wants to see."""
+    def thumbnail(self) -> Thumbnail:
+        """How the pictures that it wants to see are made."""
 
     def score(self, thumbnails: Sequence[Pixels]) -> list[tuple[Score, ...]]:
         """Return the scores of each picture, in order; deterministic, and independent of the other pictures."""
@@ -42,4 +44,5 @@ def find(name: str) -> Model:
         build: Callable[[], Model] = chosen[0].load()
         return build()
     except ImportError as error:
-        raise BadSettings(f"models.plugins: {name!r} needs {error.name}; run `pip install 'sluice[{name}]'`") from error
+        package = EXTRAS.get(name, error.name)
+        raise BadSettings(f"models.plugins: {name!r} needs {error.name}; run `pip install '{package}'`") from error

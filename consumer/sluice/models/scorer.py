@@ -106,11 +106,11 @@ class Scorer:
     def _opinions(self, jobs: Sequence[Job]) -> list[tuple[Score, ...]]:
         if not self.extras.plugins:
             return [()] * len(jobs)
-        thumbnails = [job.picture.thumbnail for job in jobs]
-        if any(thumbnail is None for thumbnail in thumbnails):
-            raise ValueError("a plug-in is configured, but pictures come without thumbnails")
-        shown = [thumbnail for thumbnail in thumbnails if thumbnail is not None]
-        answers = [guarded(model.score, shown) for model in self.extras.plugins]
+        pictures = [job.picture for job in jobs]
+        answers = [
+            guarded(model.score, [picture.thumbnails[model.thumbnail] for picture in pictures])
+            for model in self.extras.plugins
+        ]
         return [tuple(score for each in of_one for score in each) for of_one in zip(*answers, strict=True)]
 
     def _judge(self, seen: _Seen, number: int, tiles: slice) -> Scores | Rejection:

@@ -3,26 +3,46 @@
 `chosen` is what a running consumer uses; `read` and `parse` raise BadPolicy with file, line and key of every problem.
 """
 
+from collections.abc import Collection
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from sluice.core.errors import BadPolicy
+from sluice.core.errors import BadPolicy, BadSettings
 from sluice.core.policy import Policy
 from sluice.documents import Problem, marked, problems
 from sluice.policies.document import Document
 
 if TYPE_CHECKING:
     from sluice.settings import Policy as PolicySettings
+    from sluice.settings import Settings
 
-PRESETS = ("balanced", "diffusers-exact")
+PRESETS = ("balanced", "diffusers-exact", "opinions")
 
 
 def chosen(settings: "PolicySettings") -> Policy:
     """Return the policy the settings name: their file, else their preset."""
     return read(settings.file) if settings.file else preset(settings.preset)
+
+
+def with_plugins(settings: "Settings") -> "Settings":
+    """Return the settings with the plug-ins that their preset asks; a file's must be named in `models.plugins`."""
+    if settings.policy.file:
+        return settings
+    models = settings.models
+    asked = tuple(dict.fromkeys((*models.plugins, *preset(settings.policy.preset).opinion_models)))
+    return settings.model_copy(update={"models": models.model_copy(update={"plugins": asked})})
+
+
+def refuse_missing_opinions(policy: Policy, given: Collection[str]) -> None:
+    """Raise BadSettings when the policy asks for opinions nobody gives: every verdict would be indeterminate."""
+    for model, label in sorted(policy.opinion_labels):
+        if model not in given:
+            raise BadSettings(
+                f"policy {policy.ref.id} asks {model} for an opinion ({label}); add it to SLUICE_MODELS__PLUGINS"
+            )
 
 
 def preset(name: str) -> Policy:

@@ -41,7 +41,7 @@ class Models(Section):
     aesthetic_v1: Path | None = Field(None, description="LAION aesthetic v1 head (safetensors).")
     aesthetic_v2: Path | None = Field(None, description="LAION aesthetic v2 head (safetensors).")
     plugins: Annotated[tuple[str, ...], Listed] = Field(
-        (), description="Further models by entry-point name (`nudenet`)."
+        (), description="Further models by entry-point name (`nudenet`, `open_nsfw`); a preset enables those it asks."
     )
     torch_threads: Annotated[int, Field(ge=0)] = Field(
         0, description="Threads of a CPU forward pass; 0 for torch's own choice."
@@ -52,9 +52,9 @@ class Policy(Section):
     """What turns scores into a status."""
 
     file: Path | None = Field(None, description="Policy file (YAML). Empty: the preset.")
-    preset: Literal["balanced", "diffusers-exact"] = Field(
+    preset: Literal["balanced", "diffusers-exact", "opinions"] = Field(
         "balanced",
-        description="Policy to use without a file. `balanced` judges all a person can see; `diffusers-exact` is the reference checker's answer alone, which looks at the centre crop of the first frame.",
+        description="Policy to use without a file. `balanced` judges all a person can see; `diffusers-exact` is the reference checker's answer alone, which looks at the centre crop of the first frame; `opinions` asks the plug-ins `nudenet` and `open_nsfw` instead of the checker, and enables both.",
     )
     mode: Literal["ENFORCE", "SHADOW"] = Field(
         "ENFORCE", description="SHADOW verdicts are published but display ignores them."
