@@ -42,16 +42,18 @@ def _row(name: str, data: bytes, rounds: int) -> dict[str, Cell]:
 def _steps(data: bytes) -> Taken:
     """Return every stage as a call, on what the one before gives."""
     kind = sniff(data, LIMITS.formats)
-    structure = decode._structure(data, kind)
-    image = decode._loaded(decode._verified(data, kind, LIMITS), structure)
-    view = colour.views(image, structure)[0]
+    bare = decode._bare(data, kind, LIMITS)
+    image = decode._loaded(decode._verified(bare.data, kind, LIMITS), bare.png)
+    view = colour.views(image, bare)[0]
     working = pixels.within(view, WORKING_EDGE)
     return {
         "sniff": lambda: sniff(data, LIMITS.formats),
-        "structure": lambda: decode._structure(data, kind),
-        "verify": lambda: decode._verified(data, kind, LIMITS),
-        "verify and decode": lambda: decode._turned(decode._loaded(decode._verified(data, kind, LIMITS), structure)),
-        "colour": lambda: colour.views(image, structure),
+        "structure": lambda: decode._bare(data, kind, LIMITS),
+        "verify": lambda: decode._verified(bare.data, kind, LIMITS),
+        "verify and decode": lambda: decode._turned(
+            decode._loaded(decode._verified(bare.data, kind, LIMITS), bare.png), bare.turns
+        ),
+        "colour": lambda: colour.views(image, bare),
         "tiles": lambda: _Tiles(LIMITS).add(view),
         "working size": lambda: pixels.within(view, WORKING_EDGE),
         "technical": lambda: technical(working, view),

@@ -32,16 +32,15 @@ def headers(_rng: Random) -> Iterator[Specimen]:
 
 def inflating(_rng: Random) -> Iterator[Specimen]:
     """Text, profiles and pixel data of many megabytes in a few kilobytes."""
-    still = encode(scenes.subject())
+    still, seen = encode(scenes.subject()), (scenes.pixels(scenes.subject()),)
     for size, lead in itertools.product((2, 5, 64), (b"zTXt", b"iTXt", b"iCCP")):
         packed = _zeros(size * _MIB)
         body = {b"zTXt": b"k\0\0" + packed, b"iTXt": b"k\0\1\0\0\0" + packed, b"iCCP": b"k\0\0" + packed}[lead]
         data = with_chunk(still, chunk(lead, body))
-        why = frozenset({"corrupt", "bad_colour_profile"})
-        yield Specimen(f"inflating/PNG-{lead.decode()}-{size}MiB", data, Fate.REFUSED, why)
+        yield Specimen(f"inflating/PNG-{lead.decode()}-{size}MiB", data, Fate.SHOWN, shows=seen)
     for count in (6, 64):
         data = with_chunk(still, chunk(b"zTXt", b"k\0\0" + _zeros(_MIB - 1)) * count)
-        yield Specimen(f"inflating/PNG-{count}-texts", data, Fate.REFUSED, frozenset({"corrupt"}))
+        yield Specimen(f"inflating/PNG-{count}-texts", data, Fate.SHOWN, shows=seen)
     for side in (100, 4000):  # the stream goes on after the last row
         rows = _zeros(side * (side * 3 + 1) + 128 * _MIB)
         header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
@@ -54,14 +53,13 @@ def crowds(_rng: Random) -> Iterator[Specimen]:
     base = scenes.subject()
     for count in (1000, 16_000, 17_000, 200_000):
         data = with_chunk(encode(base), chunk(b"zzZz", b"") * count)
-        fate = Fate.SHOWN if count <= 16_000 else Fate.REFUSED
-        yield Specimen(f"crowds/PNG-{count}-chunks", data, fate, frozenset({"corrupt"}))
+        yield Specimen(f"crowds/PNG-{count}-chunks", data, Fate.SHOWN, shows=(scenes.pixels(base),))
         segments = encode(base, "JPEG", quality=95)
         data = segments[:2] + b"\xff\xfe\0\x02" * count + segments[2:]
-        yield Specimen(f"crowds/JPEG-{count}-comments", data, Fate.ANSWERED)
+        yield Specimen(f"crowds/JPEG-{count}-comments", data, Fate.SHOWN)
         gif = encode(base, "GIF")
         end = gif.index(b",\0\0\0\0")
-        yield Specimen(f"crowds/GIF-{count}-comments", gif[:end] + b"!\xfe\x01x\0" * count + gif[end:], Fate.ANSWERED)
+        yield Specimen(f"crowds/GIF-{count}-comments", gif[:end] + b"!\xfe\x01x\0" * count + gif[end:], Fate.SHOWN)
     album = [Image.new("L", (16, 16), 15 * i) for i in range(16)]
     for edge in (2600, 4900):
         small = animation(album, "GIF")
@@ -107,7 +105,7 @@ def lasting(_rng: Random) -> Iterator[Specimen]:
         Fate.ANSWERED,
         costly=True,
     )
-    yield Specimen("lasting/JPEG-2000-scans", _scans(2000), Fate.REFUSED, _SPENT | {"corrupt"}, costly=True)
+    yield Specimen("lasting/JPEG-2000-scans", _scans(2000), Fate.REFUSED, frozenset({"too_many_scans"}))
 
 
 def _announcing(fmt: str, side: int) -> bytes:

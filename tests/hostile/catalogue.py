@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from random import Random
 
-from tests.hostile import bombs, borders, colours, damage, faces, frames, samples, strangers
+from tests.hostile import bombs, borders, colours, damage, faces, frames, metadata, samples, strangers
 from tests.hostile.specimen import Specimen
 
 SEED = 2026
@@ -37,6 +37,9 @@ FAMILIES: dict[str, Generate] = {
         strangers.foreign,
         strangers.polyglots,
         strangers.burdens,
+        metadata.dressed,
+        metadata.ambiguous,
+        metadata.failed,
     )
 }
 """Each generator by its name, which leads the names of its files."""

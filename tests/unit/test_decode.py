@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import zlib
 
 import numpy as np
 import pytest
@@ -179,10 +180,6 @@ def test_orientation_in_xmp_is_ignored_as_browsers_ignore_it() -> None:
     assert only(encode(solid(size=(48, 32)), pnginfo=text)).shape == (32, 48, 3)
 
 
-def test_broken_exif_is_refused() -> None:
-    assert reason(encode(solid(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")) in {"corrupt", "truncated"}
-
-
 def test_an_srgb_profile_changes_nothing_to_speak_of() -> None:
     source = scene(30, 30)
     difference = only(encode(source, icc_profile=SRGB)).astype(int) - source
@@ -202,13 +199,26 @@ def test_a_profile_is_applied() -> None:
     assert colour_at(only(encode(solid(RED), icc_profile=bytes(swapped)))) == (0, 0, 255)
 
 
-@pytest.mark.parametrize("profile", [b"garbage", SRGB[:200], b"\0" * 4000])
-def test_a_broken_profile_is_refused(profile: bytes) -> None:
-    assert reason(encode(solid(), icc_profile=profile)) == "bad_colour_profile"
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("space", [b"GRAY", b"RGB ", b"CMYK", b"Lab "])
+def test_a_profile_of_another_colour_space_is_not_there(mode: str, space: bytes) -> None:
+    """An RGB profile may be that of a grey picture; CMYK is of Adobe's polarity, which the marker says."""
+    image = Image.fromarray(scene(20, 20)).convert(mode)
+    data = encode(image, "JPEG", icc_profile=SRGB[:16] + space + SRGB[20:])
+    assert np.abs(only(data).astype(int) - only(encode(image, "JPEG"))).max() <= 1
 
 
-def test_a_profile_of_another_colour_space_is_refused() -> None:
-    assert reason(encode(Image.new("CMYK", (20, 20)), "JPEG", icc_profile=SRGB)) == "bad_colour_profile"
+def test_a_profile_that_is_too_large_to_look_at_is_refused() -> None:
+    """Browsers apply it; its length is in its own head, and no more than that is inflated."""
+    large = (1 << 30).to_bytes(4, "big") + SRGB[4:]
+    assert reason(with_chunk(encode(solid()), chunk(b"iCCP", b"k\0\0" + zlib.compress(large)))) == "bad_colour_profile"
+
+
+def test_a_broken_profile_leaves_gamma_and_chromaticities_their_say() -> None:
+    broken = chunk(b"iCCP", b"k\0\0" + zlib.compress(b"garbage"))
+    assert len(views(with_chunk(encode(solid()), broken + gamma(100_000)))[0]) == 2
+    swapped = SRGB_CHROMATICITIES[:2] + SRGB_CHROMATICITIES[:1:-1]
+    assert reason(with_chunk(encode(solid()), broken + chromaticities(*swapped))) == "bad_colour_profile"
 
 
 def test_a_grey_image_with_an_rgb_profile_is_read() -> None:
@@ -244,7 +254,7 @@ def test_the_usual_gamma_no_gamma_and_an_overruled_one_give_one_view(extra: byte
     assert len(views(with_chunk(encode(solid()), extra))[0]) == 1
 
 
-@pytest.mark.parametrize("code", [(9, 16, 0, 1), (1, 1, 0, 1), (1, 6, 0, 1), (1, 13, 0, 0), (1, 13)])
+@pytest.mark.parametrize("code", [(9, 16, 0, 1), (1, 1, 0, 1), (1, 6, 0, 1), (1, 13, 0, 0)])
 def test_a_foreign_colour_space_by_cicp_is_refused(code: tuple[int, ...]) -> None:
     assert reason(with_chunk(encode(solid()), chunk(b"cICP", bytes(code)))) == "bad_colour_profile"
 
@@ -264,7 +274,6 @@ def test_foreign_chromaticities_are_refused() -> None:
     """Browsers convert by cHRM and Pillow does not: red and blue may be exchanged in the difference."""
     swapped = SRGB_CHROMATICITIES[:2] + SRGB_CHROMATICITIES[:1:-1]
     assert reason(with_chunk(encode(solid()), chromaticities(*swapped))) == "bad_colour_profile"
-    assert reason(with_chunk(encode(solid()), chunk(b"cHRM", bytes(20)))) in {"bad_colour_profile", "corrupt"}
 
 
 def test_the_chromaticities_of_srgb_are_read_and_others_when_overruled() -> None:

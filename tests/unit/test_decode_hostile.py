@@ -1,15 +1,17 @@
 """Files made to hurt: each is turned away with its reason, before it costs anything."""
 
 import random
+import tracemalloc
 import warnings
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFile, PngImagePlugin
+from PIL import Image, ImageFile
 
 from sluice.core.errors import Unreadable
 from sluice.media.decode import frames
+from sluice.media.jpeg import MAX_SCANS
 from sluice.media.limits import REASONS, Limits
 from sluice.media.picture import picture
 from tests.support.images import BLUE, GREEN, RED, animation, chunk, encode, grey_rows, png, scene, solid, with_chunk
@@ -179,20 +181,32 @@ def test_a_png_that_ends_within_its_first_chunks_is_refused(length: int) -> None
 
 
 def test_many_tiny_chunks_are_refused() -> None:
-    assert reason(with_chunk(encode(solid()), chunk(b"zzZz", b"") * 20_000)) == "corrupt"
+    assert reason(with_chunk(encode(solid()), chunk(b"IDAT", b"") * 20_000)) == "corrupt"
 
 
-@pytest.mark.parametrize(
-    "bomb",
-    [
-        chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(5_000_000))),
-        chunk(b"iTXt", b"k\0\1\0\0\0" + zlib.compress(bytes(5_000_000))),
-        chunk(b"iCCP", b"k\0\0" + zlib.compress(bytes(5_000_000))),
-        b"".join(chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(1_000_000))) for _ in range(6)),
-    ],
-)
-def test_text_and_profile_bombs_are_refused(bomb: bytes) -> None:
-    assert reason(with_chunk(encode(solid()), bomb)) in {"corrupt", "bad_colour_profile"}
+def test_image_data_in_two_places_are_refused() -> None:
+    """A browser shows what the first place holds, and nothing of the rest."""
+    data = encode(scene(40, 60))
+    start, end = data.index(b"IDAT") + 4, len(data) - 16
+    parts = [
+        chunk(b"IDAT", data[start : start + 900]),
+        chunk(b"tEXt", b"k\0v"),
+        chunk(b"IDAT", data[start + 900 : end]),
+    ]
+    assert reason(data[: start - 8] + b"".join(parts) + data[-12:]) == "corrupt"
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
+def test_what_is_packed_in_metadata_is_never_inflated(kind: bytes) -> None:
+    """A bomb: 60 MB of text, or of what claims to be a profile."""
+    head = {b"zTXt": b"k\0\0", b"iTXt": b"k\0\1\0\0\0", b"iCCP": b"k\0\0"}[kind]
+    data = with_chunk(encode(solid()), chunk(kind, head + zlib.compress(bytes(60_000_000))))
+    tracemalloc.start()
+    try:
+        assert picture(data, ALL).frames == 1
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_file_after_the_image_changes_nothing() -> None:
@@ -226,10 +240,6 @@ def test_process_wide_switches_are_put_back() -> None:
     assert (Image.MAX_IMAGE_PIXELS, list(warnings.filters)) == before
 
 
-def test_text_memory_is_bounded() -> None:
-    assert PngImagePlugin.MAX_TEXT_MEMORY <= 4 << 20
-
-
 @pytest.mark.parametrize("fmt", ["PNG", "JPEG", "WEBP", "GIF"])
 def test_flipped_bytes_give_a_picture_or_a_reason(fmt: str) -> None:
     """Nothing but a Picture or an Unreadable with a known reason leaves, whatever the bytes."""
@@ -243,3 +253,23 @@ def test_flipped_bytes_give_a_picture_or_a_reason(fmt: str) -> None:
             picture(bytes(data), ALL)
         except Unreadable as refusal:
             assert refusal.reason in REASONS  # noqa: PT017 - either outcome is right
+
+
+def scans(count: int, *, tail: bytes = b"") -> bytes:
+    """Repeat the last scan of a progressive JPEG; each costs a pass over the whole picture."""
+    data = encode(scene(64, 64), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    usual = data.count(b"\xff\xda")
+    return data[:last] + data[last:-2] * (count - usual + 1) + b"\xff\xd9" + tail
+
+
+def test_a_jpeg_of_too_many_scans_is_refused_whatever_the_machine_does() -> None:
+    assert list(frames(scans(MAX_SCANS, tail=scans(MAX_SCANS)), Limits()))
+    assert reason(scans(MAX_SCANS + 1), Limits()) == "too_many_scans"
+    assert reason(scans(MAX_SCANS + 5000), Limits()) == "too_many_scans"
+
+
+def test_the_larger_a_jpeg_the_fewer_scans_it_may_have() -> None:
+    """Time goes with both: four times all the pixels that are allowed."""
+    assert list(frames(scans(40), Limits(max_total_pixels=64 * 64 * 10)))
+    assert reason(scans(41), Limits(max_total_pixels=64 * 64 * 10)) == "too_many_scans"

@@ -7,7 +7,7 @@ from PIL import Image, ImageCms
 
 from sluice.core.domain import Pixels
 from sluice.core.errors import Unreadable
-from sluice.media.png import Png
+from sluice.media.bare import Bare
 
 _SRGB = ImageCms.createProfile("sRGB")
 _SPACES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
@@ -15,19 +15,24 @@ _WITHOUT_ALPHA = {"LA": "L", "PA": "RGB", "P": "RGB", "RGBA": "RGB", "1": "L", "
 _SCREEN_GAMMA = 1 / 2.2
 _GAMMA_SLACK = 0.05  # libpng's own threshold for "the same gamma" (PNG_GAMMA_THRESHOLD_FIXED)
 _OPAQUE = 255
+_BITS = 8
 _BAND = 512
 
 
-def views(image: Image.Image, png: Png | None) -> tuple[Pixels, ...]:
+def views(image: Image.Image, bare: Bare) -> tuple[Pixels, ...]:
     """Return every way a loaded frame may look on a screen, each (h, w, 3) uint8, the reference first.
 
     Transparency gives one view on white and one on black; a gAMA far from sRGB's gives the view of a reader that
-    applies it besides that of one that does not.
+    applies it besides that of one that does not. A profile that cannot be applied is not there.
     """
-    alpha = _alpha(image, png)
-    colour = _srgb(image)
+    alpha = _alpha(image, bare.png.bits if bare.png else _BITS)
+    opaque = _opaque(image)
+    profiled = _by_profile(opaque, bare.profile) if bare.profile else None
+    if bare.png and bare.png.foreign_colours(profiled=profiled is not None):
+        raise Unreadable("bad_colour_profile", "a cICP or cHRM chunk that is not sRGB")
+    colour = profiled or _srgb(opaque)
     looks = [colour]
-    if (curve := _gamma_curve(image)) is not None:
+    if (curve := _gamma_curve(bare.png.gamma(profiled=profiled is not None) if bare.png else None)) is not None:
         looks.append(colour.point(curve * 3))
     pages = ("white", "black") if alpha is not None else ("white",)
     return tuple(_on(look, alpha, page) for look in looks for page in pages)
@@ -48,13 +53,13 @@ def _on(look: Image.Image, alpha: Image.Image | None, page: str) -> Pixels:
     return pixels
 
 
-def _alpha(image: Image.Image, png: Png | None) -> Image.Image | None:
+def _alpha(image: Image.Image, bits: int) -> Image.Image | None:
     """Return the alpha channel, None when all is opaque."""
     key = image.info.get("transparency")
     if image.mode in ("LA", "PA", "RGBA"):
         alpha = image.getchannel("A")
     elif isinstance(key, int) and image.mode in ("I;16", "L"):
-        alpha = _keyed(np.asarray(image), key, png.bits if png else 8)
+        alpha = _keyed(np.asarray(image), key, bits)
     elif image.has_transparency_data:
         alpha = image.convert("RGBA").getchannel("A")
     else:
@@ -69,12 +74,8 @@ def _keyed(samples: np.ndarray, key: int, bits: int) -> Image.Image:
     return Image.fromarray(np.where(samples == key, 0, _OPAQUE).astype(np.uint8))
 
 
-def _srgb(image: Image.Image) -> Image.Image:
-    opaque = _opaque(image)
-    profile = image.info.get("icc_profile")
-    if profile:
-        return _by_profile(opaque, profile)
-    if opaque.mode == "CMYK" and image.format in ("JPEG", "MPO") and "adobe" not in image.info:
+def _srgb(opaque: Image.Image) -> Image.Image:
+    if opaque.mode == "CMYK" and "adobe" not in opaque.info:
         raise Unreadable("bad_colour_profile", "CMYK of unknown polarity")
     return opaque if opaque.mode == "RGB" else opaque.convert("RGB")
 
@@ -92,25 +93,20 @@ def _opaque(image: Image.Image) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _by_profile(image: Image.Image, profile: bytes) -> Image.Image:
+def _by_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
+    """Apply a profile; None where it is none, or one of other pixels, which browsers take for sRGB, too."""
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
         space = _SPACES.get(source.profile.xcolor_space)
         if space == "RGB" and image.mode == "L":
             image = image.convert("RGB")
-        if space != image.mode:
-            raise Unreadable("bad_colour_profile", "the profile is of another colour space than the pixels")
-        converted = ImageCms.profileToProfile(image, source, _SRGB, outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
-        raise Unreadable("bad_colour_profile", "the profile cannot be used") from error
-    if converted is None:
-        raise Unreadable("bad_colour_profile", "the profile gave no picture")
-    return converted
+        return ImageCms.profileToProfile(image, source, _SRGB, outputMode="RGB") if space == image.mode else None
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
 
 
-def _gamma_curve(image: Image.Image) -> list[int] | None:
-    """Return the table a gAMA asks for on a 2.2 screen, None when it is sRGB's or overruled (PNG 13.13)."""
-    gamma = image.info.get("gamma")
-    if not gamma or "srgb" in image.info or "icc_profile" in image.info or abs(gamma - _SCREEN_GAMMA) <= _GAMMA_SLACK:
+def _gamma_curve(gamma: float | None) -> list[int] | None:
+    """Return the table a gAMA asks for on a 2.2 screen, None when it is sRGB's (PNG 13.13)."""
+    if gamma is None or abs(gamma - _SCREEN_GAMMA) <= _GAMMA_SLACK:
         return None
     return [round(255 * (value / 255) ** (_SCREEN_GAMMA / gamma)) for value in range(256)]

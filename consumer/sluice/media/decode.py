@@ -1,7 +1,7 @@
 """Bytes to upright, opaque, 8-bit sRGB frames: limits first, doubt is Unreadable.
 
-Pillow opens 43 formats, loads half a PNG in silence, ignores orientation, profiles and transparency, and shows the
-first frame only; what each of that becomes here has a test.
+Pillow opens 43 formats, loads half a PNG in silence, ignores orientation, profiles and transparency, shows the first
+frame only, and refuses a sound picture for the metadata around it; what each of that becomes here has a test.
 """
 
 import struct
@@ -9,19 +9,19 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 import numpy as np
-from PIL import AvifImagePlugin, ExifTags, Image, ImageFile, PngImagePlugin
+from PIL import AvifImagePlugin, Image, ImageFile
 
 from sluice.core.domain import Pixels
 from sluice.core.errors import Unreadable
-from sluice.media import avif, colour, gif, png
+from sluice.media import avif, colour, exif, gif, jpeg, png, webp
+from sluice.media.bare import Bare
 from sluice.media.limits import Limits
 from sluice.media.sniff import sniff
 
-PngImagePlugin.MAX_TEXT_MEMORY = 4 * PngImagePlugin.MAX_TEXT_CHUNK  # 64 by default: 64 MiB of text nobody reads
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a decoder process is one of many
 
 _TURN = {
@@ -52,6 +52,8 @@ _PARSER_ERRORS = (
 
 
 _Looks = tuple[Image.Image, ...]
+_BROKEN = {"corrupt", "truncated"}
+_SCAN_PIXELS = 4  # of all pixels allowed: a progressive JPEG of the largest size in 16 passes, where encoders write ten
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +71,9 @@ def frames(data: bytes, limits: Limits) -> Iterator[Frame]:
     if len(data) > limits.max_image_bytes:
         raise Unreadable("too_many_bytes", f"{len(data)} bytes, {limits.max_image_bytes} allowed")
     kind = sniff(data, limits.formats)
-    structure = _structure(data, kind)
-    images = _composed(data, limits) if kind == "GIF" else _opened(data, kind, structure, limits)
-    for looks in images:
+    for looks, bare in _composed(data, limits) if kind == "GIF" else _opened(data, kind, limits):
         with _strict(limits):
-            frame = Frame(tuple(view for image in looks for view in colour.views(image, structure)))
+            frame = Frame(tuple(view for image in looks for view in colour.views(image, bare)))
         yield frame
 
 
@@ -98,38 +98,60 @@ def _strict(limits: Limits) -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def _structure(data: bytes, kind: str) -> png.Png | None:
-    if kind == "AVIF":
-        avif.check_colours(data)
-    if kind != "PNG":
-        return None
-    structure = png.parse(data)
-    if structure.foreign_colours:
-        raise Unreadable("bad_colour_profile", "a cICP or cHRM chunk that is not sRGB")
-    return structure
+def _bare(data: bytes, kind: str, limits: Limits) -> Bare:
+    """Reduce a file to what decides its pixels. Raises Unreadable when it does not add up."""
+    if kind == "PNG":
+        structure = png.parse(data)
+        return Bare(structure.file, structure.turns, structure.profile, structure)
+    if kind == "JPEG":
+        return jpeg.bare(data, _SCAN_PIXELS * limits.max_total_pixels)
+    if kind == "WEBP":
+        return webp.bare(data)
+    avif.check_colours(data)
+    return Bare(avif.stripped(data))
 
 
-def _opened(data: bytes, kind: str, structure: png.Png | None, limits: Limits) -> Iterator[_Looks]:
-    """Yield every frame upright, as Pillow composes them, and as stored where readers disagree on that."""
+def _opened(data: bytes, kind: str, limits: Limits) -> Iterator[tuple[_Looks, Bare]]:
+    """Yield every frame as Pillow composes it, in each orientation that a reader may give it.
+
+    Of a multi-picture JPEG the first picture is the one that browsers show; a broken one behind it is left out.
+    """
+    first = _bare(data, kind, limits)
+    spent = 0
+    for start in (0, *first.more):
+        try:
+            bare = _bare(data[start:], kind, limits) if start else first
+            for looks, told in _played(bare, kind, limits, spent):
+                spent += looks[0].width * looks[0].height
+                yield looks, told
+        except Unreadable as error:
+            if not start or error.reason not in _BROKEN:
+                raise
+
+
+def _played(bare: Bare, kind: str, limits: Limits, spent: int) -> Iterator[tuple[_Looks, Bare]]:
+    """Yield the frames of one picture; `spent` are the pixels of those before it."""
     with _strict(limits):
-        image = _verified(data, kind, limits)
+        image = _verified(bare.data, kind, limits)
         count = getattr(image, "n_frames", 1)
-    _affordable(image.size, count, limits)
-    pixels = 0
+    _affordable(image.size, count + len(bare.more), limits)
+    if kind == "AVIF":  # it tells its own orientation as if it were EXIF's
+        blocks = [exif.Block.of(image.info["exif"], prefixed=True)] if "exif" in image.info else []
+        bare = replace(bare, turns=exif.turns(blocks), profile=image.info.get("icc_profile"))
     for index in range(count):
         with _strict(limits):
             image.seek(index)
             _fits(image.size, limits)
-            pixels += image.width * image.height  # frames of a multi-picture JPEG differ in size
-            if pixels > limits.max_total_pixels:
+            spent += image.width * image.height
+            if spent > limits.max_total_pixels:
                 raise Unreadable("too_many_pixels", f"over {limits.max_total_pixels} in all frames")
-            looks = _turned(_loaded(image, structure if index == 0 else None))
-        yield looks
+            looks = _turned(_loaded(image, bare.png if index == 0 else None), bare.turns)
+        yield looks, bare
 
 
-def _composed(data: bytes, limits: Limits) -> Iterator[_Looks]:
+def _composed(data: bytes, limits: Limits) -> Iterator[tuple[_Looks, Bare]]:
     """Yield every frame of a GIF, composed as a browser does: what nothing covers stays transparent."""
-    whole = gif.parse(data, limits.max_frames)
+    whole, bare = gif.parse(data, limits.max_frames), Bare(data)
     _affordable((whole.width, whole.height), len(whole.frames), limits)
     with _strict(limits):
         canvas = Image.new("RGBA", (whole.width, whole.height))
@@ -141,7 +163,7 @@ def _composed(data: bytes, limits: Limits) -> Iterator[_Looks]:
             if int(np.asarray(image).max()) >= part.colours:
                 raise Unreadable("corrupt", "a colour beyond the table")
             drawn.alpha_composite(image.convert("RGBA"), (part.left, part.top))
-        yield (drawn,)
+        yield (drawn,), bare
         if part.disposal is not gif.Disposal.RESTORE:
             canvas = drawn
         if part.disposal is gif.Disposal.CLEAR:
@@ -180,7 +202,7 @@ def _loaded(image: Image.Image, structure: png.Png | None) -> Image.Image:
     """Return a frame with its pixels, all of them."""
     if structure is not None and (pixels := structure.pixels()) is not None:
         plain = Image.fromarray(pixels)
-        plain.info, plain.format = image.info, image.format
+        plain.info = image.info
         return plain
     image.load()
     if structure is not None:
@@ -204,19 +226,6 @@ def _last_rows(image: Image.Image) -> range:
     return range(max(0, image.height - 2), image.height)
 
 
-def _turned(image: Image.Image) -> _Looks:
-    """Apply the EXIF orientation as browsers do; the one in XMP, which Pillow honours and they do not, is left.
-
-    In a WebP Chromium ignores it and others do not, so that one is judged both ways.
-    """
-    raw = image.info.get("exif")
-    if not raw:
-        return (image,)
-    tags = Image.Exif()
-    tags.load(raw)
-    turn = _TURN.get(tags.get(ExifTags.Base.Orientation, 1))
-    if turn is None:
-        return (image,)
-    upright = image.transpose(turn)
-    upright.format = image.format
-    return (upright, image) if image.format == "WEBP" else (upright,)
+def _turned(image: Image.Image, turns: tuple[int, ...]) -> _Looks:
+    """Give an image each of its orientations; XMP's, which Pillow honours and browsers do not, is not asked."""
+    return tuple(image if turn == exif.UPRIGHT else image.transpose(_TURN[turn]) for turn in turns)

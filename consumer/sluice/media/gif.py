@@ -62,7 +62,8 @@ def _parse(data: bytes, max_frames: int) -> Gif:
     control = b""
     while (block := data[position]) != _END:
         if block == _EXTENSION:
-            end = _after_blocks(data, position + 2)
+            if (end := _after_extension(data, position, last=bool(frames))) is None:
+                break
             if data[position + 1] == _GRAPHIC_CONTROL:
                 control = data[position:end]
             position = end
@@ -109,6 +110,16 @@ def _table(data: bytes, position: int, flags: int) -> tuple[bytes, int]:
     if end >= len(data):
         raise IndexError
     return data[position:end], end
+
+
+def _after_extension(data: bytes, position: int, *, last: bool) -> int | None:
+    """Return the position after an extension; None for one that is cut off and may be the last thing in the file."""
+    try:
+        return _after_blocks(data, position + 2)
+    except IndexError:
+        if last and data[position + 1 : position + 2] not in {b"", bytes([_GRAPHIC_CONTROL])}:
+            return None
+        raise
 
 
 def _after_blocks(data: bytes, position: int) -> int:

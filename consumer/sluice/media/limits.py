@@ -19,6 +19,7 @@ REASONS = frozenset(
         "too_many_bytes",
         "too_many_frames",
         "too_many_pixels",
+        "too_many_scans",
         "too_many_tiles",
         "truncated",
         "unsupported_pixels",

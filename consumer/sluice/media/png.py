@@ -12,18 +12,20 @@ from kornia_rs import io as rows_decoder
 
 from sluice.core.domain import Pixels
 from sluice.core.errors import Unreadable
+from sluice.media import exif
+from sluice.media.chunks import Chunk, sift
 
-_MAX_CHUNKS = 16_384  # 16 MiB in the usual 8 KiB pieces are 2,048; each costs a turn of two Python loops
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _SRGB_CICP = bytes([1, 13, 0, 1])  # BT.709 primaries, the curve of sRGB, RGB, full range
 _SRGB_CHROMATICITIES = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)  # white, red, green, blue; x and y
 _CHROMATICITIES = struct.Struct(">8I")
 _CHROMATICITY_SLACK = 1000  # a hundredth: writers round
-_COLOUR_CHUNKS = (b"cICP", b"cHRM", b"sRGB", b"iCCP")
 _PIECE = 1 << 20
 _MOST_PLAIN_PIXELS = 1 << 23  # a plain image is in memory three times while it is decoded
 _MODES = {2: "rgb", 6: "rgba"}
+_PROFILE_HEAD_BYTES = 128  # ICC.1, 7.2
+_MAX_PROFILE_BYTES = 16 << 20
 _NOT_PLAIN = {b"tRNS", b"acTL", b"fcTL"}
 _FILTERS = 5
 _STORED = struct.Struct("<BHH")  # RFC 1951, 3.2.4: last or not, length, its complement
@@ -43,7 +45,8 @@ class Layer:
 class Png:
     """The structure of a PNG; `layers` holds the default image and then the frames of an animation.
 
-    `plain` says that nothing but 8-bit RGB or RGBA, row after row, is between the header and the end.
+    `plain` says that nothing but 8-bit RGB or RGBA, row after row, is between the header and the end. `file` is the
+    same picture without its metadata, `turns` are the orientations that this may ask for.
     """
 
     bits: int
@@ -52,17 +55,28 @@ class Png:
     plain: bool
     colours: Mapping[bytes, bytes]
     layers: tuple[Layer, ...]
+    file: bytes
+    turns: tuple[int, ...]
 
     @property
-    def foreign_colours(self) -> bool:
+    def profile(self) -> bytes | None:
+        """The embedded profile, None when there is none or it is cut off. Raises Unreadable when it is too large."""
+        _, _, packed = self.colours.get(b"iCCP", b"").partition(b"\0")
+        return _inflated(packed[1:]) if packed[:1] == b"\0" else None
+
+    def gamma(self, *, profiled: bool) -> float | None:
+        """Return what gAMA says, unless something that counts more is there (PNG 4.3)."""
+        if profiled or b"sRGB" in self.colours or b"gAMA" not in self.colours:
+            return None
+        return int.from_bytes(self.colours[b"gAMA"], "big") / 100_000 or None
+
+    def foreign_colours(self, *, profiled: bool) -> bool:
         """Whether numbers ask for a colour space that is not sRGB; a profile overrules all but cICP (PNG 4.3)."""
         if (code := self.colours.get(b"cICP")) is not None:
             return code != _SRGB_CICP
         meant = self.colours.get(b"cHRM")
-        if meant is None or b"sRGB" in self.colours or b"iCCP" in self.colours:
+        if meant is None or b"sRGB" in self.colours or profiled:
             return False
-        if len(meant) != _CHROMATICITIES.size:
-            return True
         pairs = zip(_CHROMATICITIES.unpack(meant), _SRGB_CHROMATICITIES, strict=True)
         return any(abs(value - usual) > _CHROMATICITY_SLACK for value, usual in pairs)
 
@@ -117,27 +131,32 @@ class Png:
 
 
 def parse(data: bytes) -> Png:
-    """Walk the chunks of a PNG without decoding it; Unreadable when they do not add up."""
+    """Sift the chunks of a PNG without decoding it; Unreadable when they do not add up."""
     layers: list[Layer] = []
     header: tuple[int, ...] | None = None
-    colours: dict[bytes, bytes] = {}
-    chunks = list(_chunks(data))  # all of them, before one is read: the last may be cut off
-    for kind, start, length in chunks:
+    found = sift(data)
+    for kind, start, length in found.chunks:
         body = data[start : start + length]
         if kind == b"IHDR" and length >= 13:  # noqa: PLR2004 - the fixed size of IHDR
             header = struct.unpack(">IIBBBBB", body[:13])
             layers.append(Layer(header[0], header[1]))
         elif kind == b"tRNS" and header:
             _check_key(body, bits=header[2], colour_type=header[3])
-        elif kind in _COLOUR_CHUNKS:
-            colours.setdefault(kind, body)
         elif layers:
             _lay(layers, kind, body)
     if header is None:
         raise Unreadable("corrupt", "a PNG without a header")
-    _check_frames(data, chunks)
-    plain = _is_plain(header, [kind for kind, _, _ in chunks])
-    return Png(header[2], header[3], header[6] == 1, plain, colours, tuple(layers))
+    _check_frames(data, found.chunks)
+    return Png(
+        header[2],
+        header[3],
+        interlaced=header[6] == 1,
+        plain=_is_plain(header, [chunk.kind for chunk in found.chunks]),
+        colours=found.colours,
+        layers=tuple(layers),
+        file=found.written(data),
+        turns=exif.turns(found.blocks),
+    )
 
 
 def _is_plain(header: tuple[int, ...], kinds: list[bytes]) -> bool:
@@ -160,7 +179,7 @@ def _lay(layers: list[Layer], kind: bytes, body: bytes) -> None:
         layers[-1].pieces.append(body[4:])
 
 
-def _check_frames(data: bytes, chunks: list[tuple[bytes, int, int]]) -> None:
+def _check_frames(data: bytes, chunks: Sequence[Chunk]) -> None:
     """Refuse an animation of more or fewer frames than it announces: readers differ on which to believe."""
     announced = [data[start : start + 4] for kind, start, _ in chunks if kind == b"acTL"]
     moving = sum(kind == b"fcTL" for kind, _, _ in chunks)
@@ -176,21 +195,6 @@ def _check_key(body: bytes, *, bits: int, colour_type: int) -> None:
         raise Unreadable("unsupported_pixels", "a transparent colour among 16-bit colours")
     if any(key >> bits for (key,) in struct.iter_unpack(">H", body[: len(body) // 2 * 2])):
         raise Unreadable("unsupported_pixels", "a transparent colour beyond the bit depth")
-
-
-def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield kind, start and length of each chunk up to the end."""
-    position, count = 8, 0
-    while position + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, position)
-        yield kind, position + 8, length
-        if kind == b"IEND":
-            return
-        position += 12 + length
-        count += 1
-        if count > _MAX_CHUNKS:
-            raise Unreadable("corrupt", "too many chunks")
-    raise Unreadable("truncated", "a PNG without its end")
 
 
 def _chunk(kind: bytes, parts: Sequence[bytes | memoryview]) -> Iterator[bytes | memoryview]:
@@ -217,3 +221,19 @@ def _holds(pieces: list[bytes], wanted: int) -> bool:
         return total + len(inflate.flush()) >= wanted
     except zlib.error:
         return False
+
+
+def _inflated(packed: bytes) -> bytes | None:
+    """Inflate a profile by the length in its own head, and no more of what claims to be one."""
+    inflate = zlib.decompressobj()
+    try:
+        head = inflate.decompress(packed, _PROFILE_HEAD_BYTES)
+        size = int.from_bytes(head[:4], "big")
+        if len(head) < _PROFILE_HEAD_BYTES or head[36:40] != b"acsp":
+            return None
+        if size > _MAX_PROFILE_BYTES:
+            raise Unreadable("bad_colour_profile", f"a profile of {size} bytes, {_MAX_PROFILE_BYTES} allowed")
+        body = head + inflate.decompress(inflate.unconsumed_tail, max(1, size - len(head)))
+    except zlib.error:
+        return None
+    return body if len(body) >= size else None
