@@ -122,6 +122,7 @@ def test_a_circle_of_references_is_refused() -> None:
         to(*PARTS), subjects={"Image": (part, to("Generator")), "Generator": (PARTS["Generator"], to("Image"))}
     )
     assert world.reason() == "unresolvable_schema"
+    assert len(world.calls) == 3  # each once: the event, the image, the generator
 
 
 def test_a_schema_that_refers_to_itself_is_refused() -> None:
