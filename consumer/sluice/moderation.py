@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from sluice.app import CLOCKS, Decoders, judging
 from sluice.core.domain import Batch, FillReason, Judged, Outcome, Partition, Picture, Record, Thumbnail
@@ -16,6 +17,7 @@ from sluice.models.load import silent
 from sluice.report.finding import Finding
 from sluice.settings import Fetch, Settings
 from sluice_schemas import Generator, Image, ImageGenerated
+from sluice_schemas.identity import fault_of
 
 HERE = Partition("local", 0)
 """Where a local file stands in a log that it is not in; its offset is its number on the command line."""
@@ -59,7 +61,7 @@ class _Events:
     def __call__(self, record: Record) -> ImageGenerated:
         file = self.files[record.offset]
         return ImageGenerated(
-            image_id=_name(file.name),
+            image_id=_image_id(file),
             created_at=CLOCKS.now(),
             image=Image(uri=file.absolute().as_uri()),
             prompt=self.prompt,
@@ -94,6 +96,12 @@ def _allowing(files: Sequence[Path]) -> Fetch:
 def _name(file: str | Path) -> str:
     """Return a file's name as text: a byte of it that is not UTF-8 is written as an escape."""
     return os.fsencode(file).decode(errors="backslashreplace")
+
+
+def _image_id(file: Path) -> str:
+    """Return a file's name, percent-encoded where no event may bear it as its id."""
+    name = _name(file.name)
+    return quote(name) if fault_of(name) else name
 
 
 def _batches(files: Sequence[Path], size: int) -> Iterator[Batch]:

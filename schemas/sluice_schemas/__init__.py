@@ -4,7 +4,7 @@ from sluice_schemas.errors import RegistryDown, RegistryRefused, WireError
 from sluice_schemas.events import EVENTS, Control, DeadLetter, Event, Feedback, ImageGenerated, Quality, Verdict
 from sluice_schemas.framing import Framing, SingleObjectFraming
 from sluice_schemas.gate import Decision, Why, latest, may_show
-from sluice_schemas.headers import CloudEvent, Headers, Trace, read_cloud_event, read_trace
+from sluice_schemas.headers import CloudEvent, Headers, Trace, read_cloud_event, read_event_id, read_trace
 from sluice_schemas.identity import indeterminate_verdict_id, unreadable_image_id, verdict_id
 from sluice_schemas.parts import (
     ActorKind,
@@ -32,7 +32,7 @@ from sluice_schemas.parts import (
 )
 from sluice_schemas.standing import Folded, Kept, Standing
 from sluice_schemas.topics import TOPICS, Topic
-from sluice_schemas.wire import decode, encode
+from sluice_schemas.wire import Decoded, decode, encode
 
 __all__ = [
     "EVENTS",
@@ -48,6 +48,7 @@ __all__ = [
     "DeadLetter",
     "DeadLetterError",
     "Decision",
+    "Decoded",
     "Event",
     "Experiment",
     "Feedback",
@@ -86,6 +87,7 @@ __all__ = [
     "latest",
     "may_show",
     "read_cloud_event",
+    "read_event_id",
     "read_trace",
     "unreadable_image_id",
     "verdict_id",

@@ -6,8 +6,8 @@ class WireError(ValueError):
 
     `reason` is a stable snake_case code: `empty`, `too_large`, `wrong_magic`, `unknown_fingerprint`,
     `unknown_schema_id`, `unknown_schema_guid`, `schema_refused`, `schema_unavailable`, `schema_not_asked`,
-    `unresolvable_schema`, `wrong_type`, `malformed`, `trailing_bytes`, `unencodable`. The message is for people and
-    never holds anything of the bytes but the schema's id.
+    `unresolvable_schema`, `wrong_type`, `malformed`, `trailing_bytes`, `repeated_header`, `ambiguous_schema`,
+    `bad_image_id`, `unencodable`. The message is for people and never holds anything of the bytes but the schema's id.
     """
 
     def __init__(self, reason: str, message: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from sluice_schemas import parts
+from sluice_schemas.identity import require_image_id
 from sluice_schemas.parts import (
     ActorKind,
     Artefact,
@@ -38,7 +39,10 @@ from sluice_schemas.parts import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageGenerated:
-    """Fact: an image was generated. Input of moderation; the record key is image_id."""
+    """Fact: an image was generated. Input of moderation; the record key is image_id.
+
+    WireError `bad_image_id` for an id that names no image.
+    """
 
     image_id: str
     tenant_id: str | None = None
@@ -53,6 +57,9 @@ class ImageGenerated:
     audience: Audience | None = None
     experiment: Experiment | None = None
     attributes: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        require_image_id(self.image_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

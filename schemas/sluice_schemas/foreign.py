@@ -4,6 +4,8 @@ A registry may hand out anything. What is kept of a schema is only what says how
 schema that is not Avro is WireError `unresolvable_schema` here, before any bytes are read with it.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +32,16 @@ class Writer:
     def part(self, schema: Schema) -> Schema:
         """Return the schema behind a name, or the schema itself."""
         return self.named.get(schema, schema) if isinstance(schema, str) else schema
+
+    def digest(self) -> bytes:
+        """Return the SHA-256 of all that decides how bytes are read under this schema.
+
+        It is taken of compact JSON with sorted keys: types with their full names, each defined where it is first used,
+        and of them `type`, `name`, `fields`, `items`, `values`, `symbols`, `size` and `logicalType`. Avro's own
+        canonical form drops the logical type, and its CRC-64 can be met on purpose.
+        """
+        text = json.dumps(_plain(self.root, self.named, set()), separators=(",", ":"), sort_keys=True)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def parsed(definition: Schema, references: Iterable[Schema] = ()) -> Writer:
@@ -74,6 +86,24 @@ def _bare_fields(fields: Any, depth: int) -> list[dict[str, Any]]:
     if len({field["name"] for field in bare}) != len(bare):
         raise ValueError("two fields of one name")
     return bare
+
+
+def _plain(schema: Schema, named: dict[str, Schema], seen: set[str]) -> Schema:
+    """Return a parsed schema as `Writer.digest` takes it in."""
+    if isinstance(schema, list):
+        return [_plain(branch, named, seen) for branch in schema]
+    if isinstance(schema, str):
+        return schema if schema in seen or schema not in named else _plain(named[schema], named, seen)
+    if "name" in schema:
+        seen.add(schema["name"])
+    plain = {key: schema[key] for key in _LAYOUT if key in schema and key != "namespace"}
+    for inner in plain.keys() & {"items", "values"}:
+        plain[inner] = _plain(plain[inner], named, seen)
+    if "fields" in plain:
+        plain["fields"] = [
+            {"name": field["name"], "type": _plain(field["type"], named, seen)} for field in plain["fields"]
+        ]
+    return plain["type"] if plain.keys() == {"type"} else plain
 
 
 def base_of(schema: Schema) -> str:

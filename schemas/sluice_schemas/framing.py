@@ -1,12 +1,11 @@
 """The one question a producer or consumer of events asks about bytes, and the answer that needs no registry."""
 
-from collections.abc import Iterable
 from typing import Protocol
 
 from sluice_schemas import wire
 from sluice_schemas.events import Event
-from sluice_schemas.headers import Headers
-from sluice_schemas.wire import E
+from sluice_schemas.headers import AnyHeaders, Headers
+from sluice_schemas.wire import Decoded, E
 
 
 class Framing(Protocol):
@@ -16,14 +15,12 @@ class Framing(Protocol):
         """Return the message value and the headers that belong to it."""
         ...
 
-    def decode(
-        self,
-        topic: str,
-        data: bytes | None,
-        headers: Iterable[tuple[str, bytes | None]],
-        expected_type: type[E],
-    ) -> E:
+    def decode(self, topic: str, data: bytes | None, headers: AnyHeaders, expected_type: type[E]) -> E:
         """Return the event in a message value, whichever frame it has."""
+        ...
+
+    def read(self, topic: str, data: bytes | None, headers: AnyHeaders, expected_type: type[E]) -> Decoded[E]:
+        """Return the same with what it was read from, for whoever asks whether it is to be believed."""
         ...
 
 
@@ -34,12 +31,16 @@ class SingleObjectFraming:
         """Return the event in single-object encoding; no headers belong to it."""
         return wire.encode(value), ()
 
-    def decode(
+    def decode(self, topic: str, data: bytes | None, headers: AnyHeaders, expected_type: type[E]) -> E:
+        """Return the event in single-object encoding; Confluent frames get `wrong_magic`, there is no registry."""
+        return self.read(topic, data, headers, expected_type).event
+
+    def read(
         self,
         topic: str,  # noqa: ARG002
         data: bytes | None,
-        headers: Iterable[tuple[str, bytes | None]],
+        headers: AnyHeaders,
         expected_type: type[E],
-    ) -> E:
-        """Return the event in single-object encoding; Confluent frames get `wrong_magic`, there is no registry."""
-        return wire.decode_frame(wire.split(data, headers), expected_type)
+    ) -> Decoded[E]:
+        """Return the event and what it was read from."""
+        return wire.read_frame(wire.split(data, headers), expected_type)

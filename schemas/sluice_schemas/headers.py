@@ -1,34 +1,68 @@
-"""CloudEvents 1.0 on Kafka (binary mode) and W3C trace context, written and read back.
+"""CloudEvents 1.0 on Kafka (binary mode) and W3C trace context, written and read back; how repeated headers count.
 
+Kafka allows a header any number of times, and null as its value; names are compared byte for byte. Two rules, each in
+one function: of a header that is advice the last *valid* one counts (`last`), and a header that decides what a message
+says or whether it is believed stands once, or the message is refused (`only`).
 Specifications: CloudEvents "Kafka Protocol Binding" 1.0.2, section 3.2; W3C "Trace Context" level 1.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Self
+from typing import Self, TypeVar
 
+from sluice_schemas.errors import WireError
 from sluice_schemas.events import Control, DeadLetter, Event, Feedback, ImageGenerated, Quality, Verdict
 
+T = TypeVar("T")
 Headers = tuple[tuple[str, bytes | None], ...]
+AnyHeaders = Iterable[tuple[str, bytes | None]]
 
 CONTENT_TYPE = "application/avro"
 SPEC_VERSION = "1.0"
 SIGNATURE = "sluice-signature"
 KEY_ID = "sluice-key-id"
+TRACEPARENT = "traceparent"
+TRACESTATE = "tracestate"
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
-_TRACESTATE_MAX = 512  # what the specification asks everyone to pass on
+# Version 00 has four fields and no more; of a later one these four come first. Zeros name no trace, ff is no version.
+_TRACEPARENT = re.compile(
+    rb"(?!ff)([0-9a-f]{2})-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL
+)
+_TRACESTATE = re.compile(rb"[ -~]{1,512}")  # what the specification asks everyone to pass on
+_VERSION = b"00"
+_SAMPLED = 0x01
+_ATTRIBUTES = ("ce_specversion", "ce_id", "ce_source", "ce_type", "ce_subject", "ce_causationid")
 _VALUE_MAX = 64 * 1024  # CloudEvents 1.0.2, "Size Limits": a larger event need not be passed on at all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """W3C trace context, passed on as it came."""
+    """W3C trace context, as it is passed on: in version 00, the one that is known here."""
 
     traceparent: str
     tracestate: str | None = None
+
+    @property
+    def trace_id(self) -> str:
+        """The id of the trace, 32 hexadecimal digits."""
+        return self.traceparent.split("-")[1]
+
+    @property
+    def span_id(self) -> str:
+        """The id of the span that led here, 16 hexadecimal digits."""
+        return self.traceparent.split("-")[2]
+
+    @property
+    def flags(self) -> int:
+        """The trace's flags, a byte."""
+        return int(self.traceparent.split("-")[3], 16)
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the trace is recorded."""
+        return bool(self.flags & _SAMPLED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +72,8 @@ class CloudEvent:
     id: str
     source: str
     type: str
-    time: datetime
-    subject: str
+    time: datetime | None = None
+    subject: str = ""
     causation_id: str | None = None
     trace: Trace | None = None
 
@@ -68,9 +102,10 @@ class CloudEvent:
             ("ce_id", self.id.encode()),
             ("ce_source", self.source.encode()),
             ("ce_type", self.type.encode()),
-            ("ce_time", self.time.astimezone(UTC).isoformat().replace("+00:00", "Z").encode()),
-            ("ce_subject", self.subject.encode()),
         ]
+        if self.time is not None:
+            pairs.append(("ce_time", self.time.astimezone(UTC).isoformat().replace("+00:00", "Z").encode()))
+        pairs.append(("ce_subject", self.subject.encode()))
         if self.causation_id is not None:
             pairs.append(("ce_causationid", self.causation_id.encode()))
         if self.trace:
@@ -80,49 +115,96 @@ class CloudEvent:
         return tuple(pairs)
 
 
-def read_cloud_event(headers: Iterable[tuple[str, bytes | None]]) -> CloudEvent | None:
+def read_cloud_event(headers: AnyHeaders) -> CloudEvent | None:
     """Return the CloudEvents attributes in these headers; None if there are none or they break the specification.
 
-    Headers come from strangers and are advice only, so bad ones are no error.
+    Headers come from strangers and are advice only, so bad ones are no error. Of repeated ones the last valid counts.
     """
-    found = _texts(headers)
+    given = tuple(headers)
+    found = {name: value for name in _ATTRIBUTES if (value := last(given, name, _text)) is not None}
+    time = last(given, "ce_time", _moment)
+    timeless = time is None and any(name == "ce_time" and value is not None for name, value in given)
+    if timeless or found.get("ce_specversion") != SPEC_VERSION:
+        return None
     try:
-        time = datetime.fromisoformat(found["ce_time"])
-        if found["ce_specversion"] != SPEC_VERSION or time.tzinfo is None:
-            return None
         return CloudEvent(
             id=found["ce_id"],
             source=found["ce_source"],
             type=found["ce_type"],
-            time=time.astimezone(UTC),
+            time=time,
             subject=found.get("ce_subject", ""),
             causation_id=found.get("ce_causationid"),
-            trace=_trace(found),
+            trace=read_trace(given),
         )
-    except (KeyError, ValueError, OverflowError):
+    except KeyError:
         return None
 
 
-def read_trace(headers: Iterable[tuple[str, bytes | None]]) -> Trace | None:
-    """Return the trace context in these headers; None if there is no valid one."""
-    return _trace(_texts(headers))
+def read_event_id(headers: AnyHeaders) -> str | None:
+    """Return the `ce_id` of these headers, whatever else they say; None if there is none to read."""
+    return last(headers, "ce_id", lambda value: _text(value) or None)
 
 
-def _trace(found: dict[str, str]) -> Trace | None:
-    parent = found.get("traceparent", "")
-    if not _TRACEPARENT.fullmatch(parent) or parent.startswith("ff"):
+def read_trace(headers: AnyHeaders) -> Trace | None:
+    """Return the trace context in these headers, of several the last valid one; None if there is none.
+
+    This function alone decides which trace a record belongs to: for logs, spans and outputs alike.
+    """
+    given = tuple(headers)
+    parent = last(given, TRACEPARENT, _parent)
+    return Trace(traceparent=parent, tracestate=last(given, TRACESTATE, _state)) if parent else None
+
+
+def last(headers: AnyHeaders, name: str, read: Callable[[bytes], T | None]) -> T | None:
+    """Return what the last valid header of this name says; `read` returns None for what is not valid."""
+    for own, value in reversed(tuple(headers)):
+        if own == name and value is not None and len(value) <= _VALUE_MAX:
+            found = read(value)
+            if found is not None:
+                return found
+    return None
+
+
+def only(headers: AnyHeaders, name: str) -> bytes | None:
+    """Return the value of a header that may stand once; None if it is absent or null.
+
+    WireError `repeated_header` if it stands twice, be it with null: readers would differ in which of them counts.
+    """
+    values = [value for own, value in headers if own == name]
+    if len(values) > 1:
+        raise WireError("repeated_header", f"header {name} stands {len(values)} times, and may stand once")
+    return values[0] if values else None
+
+
+def _text(value: bytes) -> str | None:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
         return None
-    state = found.get("tracestate")
-    return Trace(traceparent=parent, tracestate=state if state and len(state) <= _TRACESTATE_MAX else None)
 
 
-def _texts(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
-    """Return the headers that are text of a length worth passing on; of repeated ones the last, as Kafka clients do."""
-    return {
-        name: value.decode("utf-8", "replace")
-        for name, value in headers
-        if value is not None and len(value) <= _VALUE_MAX
-    }
+def _moment(value: bytes) -> datetime | None:
+    """Return the moment in RFC 3339; one without its zone is none."""
+    try:
+        moment = datetime.fromisoformat(value.decode())
+        return moment.astimezone(UTC) if moment.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _parent(value: bytes) -> str | None:
+    """Return a `traceparent` in version 00; of a later version no flag is known but the sampled one."""
+    found = _TRACEPARENT.fullmatch(value)
+    if found is None:
+        return None
+    version, trace, span, flags, more = found.groups()
+    if version == _VERSION:
+        return None if more else value.decode()
+    return f"00-{trace.decode()}-{span.decode()}-{int(flags, 16) & _SAMPLED:02x}"
+
+
+def _state(value: bytes) -> str | None:
+    return value.decode() if _TRACESTATE.fullmatch(value) else None
 
 
 def _own(event: Event) -> tuple[str, datetime, str]:

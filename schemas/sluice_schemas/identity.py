@@ -1,15 +1,44 @@
 """Ids that follow from content, so that a repeated run makes the same ones."""
 
 import hashlib
+import re
 from collections.abc import Iterable
 from uuid import UUID
 
+from sluice_schemas.errors import WireError
 from sluice_schemas.parts import Source
+
+UNREADABLE = "unreadable:"
+"""Begins the ids that verdicts give to records without one; no producer may use it."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def fault_of(image_id: object) -> str | None:
+    """Return why a producer may not name an image so, in words that do not repeat it; None if it may.
+
+    An id is a record key, and the subject of events, which CloudEvents allows no control characters. What is no text
+    is the encoder's to refuse.
+    """
+    if not isinstance(image_id, str):
+        return None
+    rules = (
+        (not image_id.strip(), "is empty or blank"),
+        (image_id.startswith(UNREADABLE), f"begins with {UNREADABLE}, which is kept for records that name no image"),
+        (_CONTROL.search(image_id) is not None, "holds a control character, which CloudEvents forbids in a subject"),
+    )
+    return next((why for broken, why in rules if broken), None)
+
+
+def require_image_id(image_id: str) -> None:
+    """Raise WireError `bad_image_id` for an id that `fault_of` finds a fault with."""
+    fault = fault_of(image_id)
+    if fault:
+        raise WireError("bad_image_id", f"the image_id {fault}")
 
 
 def unreadable_image_id(topic: str, partition: int, offset: int) -> str:
     """Return the image id of a record that names none."""
-    return f"unreadable:{topic}/{partition}/{offset}"
+    return f"{UNREADABLE}{topic}/{partition}/{offset}"
 
 
 def verdict_id(

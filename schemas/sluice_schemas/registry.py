@@ -5,17 +5,17 @@ Nothing is registered unless asked: in production schemas arrive by deployment.
 
 import struct
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from sluice_schemas import wire
 from sluice_schemas.errors import RegistryRefused
 from sluice_schemas.events import Event
-from sluice_schemas.headers import Headers
+from sluice_schemas.headers import AnyHeaders, Headers
 from sluice_schemas.registry_client import Registered, Registry, connect
 from sluice_schemas.released import newest
 from sluice_schemas.schema_lookup import FORGET_S, Lookup
 from sluice_schemas.topics import subject_of
-from sluice_schemas.wire import E
+from sluice_schemas.wire import Decoded, E
 
 __all__ = ["ConfluentFraming", "Registered", "Registry", "connect"]
 
@@ -55,18 +55,22 @@ class ConfluentFraming:
             raise RegistryRefused(_NOT_FOUND, 0, "this registry gives no GUIDs; use the id prefix")
         return wire.encode_body(value, prefix=b""), ((wire.SCHEMA_ID_HEADER, b"\1" + known.guid.bytes),)
 
-    def decode(
+    def decode(self, topic: str, data: bytes | None, headers: AnyHeaders, expected_type: type[E]) -> E:
+        """Return the event in a message value, whichever frame it has. RegistryDown if the registry serves nobody."""
+        return self.read(topic, data, headers, expected_type).event
+
+    def read(
         self,
         topic: str,  # noqa: ARG002 -- ids are the registry's, not the topic's
         data: bytes | None,
-        headers: Iterable[tuple[str, bytes | None]],
+        headers: AnyHeaders,
         expected_type: type[E],
-    ) -> E:
-        """Return the event in a message value, whichever frame it has. RegistryDown if the registry serves nobody."""
+    ) -> Decoded[E]:
+        """Return the event and what it was read from."""
         frame = wire.split(data, headers)
         if isinstance(frame.schema, bytes):
-            return wire.decode_frame(frame, expected_type)
-        return wire.decode_body(frame, expected_type, self._lookup.decoder(frame.schema, expected_type))
+            return wire.read_frame(frame, expected_type)
+        return wire.read_body(frame, expected_type, self._lookup.schema(frame.schema, expected_type))
 
     def registered(self, topic: str, kind: type[Event]) -> Registered:
         """Return how the registry knows what we write to a topic; it is asked once. Raises as the registry does."""

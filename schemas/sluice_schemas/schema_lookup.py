@@ -11,10 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sluice_schemas.codec import Decoder
 from sluice_schemas.errors import RegistryDown, RegistryRefused, RegistryUnclear, WireError
 from sluice_schemas.registry_client import Key, Registry
-from sluice_schemas.wire import decoder_for
+from sluice_schemas.wire import Resolved, resolve
 
 FORGET_S = 30.0
 MOST_REFUSED = 300
@@ -51,7 +50,7 @@ class Lookup:
         self._forget_s = forget_s
         self._clock = clock
         self._lock = threading.Lock()
-        self._decoders: dict[_Use, Decoder] = {}
+        self._schemas: dict[_Use, Resolved] = {}
         self._refusals: dict[_Use, _Refusal] = {}
         self._failures: dict[Key, int] = {}
         self._failing_since_s: float | None = None
@@ -62,17 +61,17 @@ class Lookup:
         """Note a schema that this registry is known to have."""
         self._witnesses = dict.fromkeys([*(other for other in self._witnesses if other != key), key][-_WITNESSES:])
 
-    def decoder(self, key: Key, kind: type[Any]) -> Decoder:
+    def schema(self, key: Key, kind: type[Any]) -> Resolved:
         """Return what reads this schema. WireError if it is refused, RegistryDown if the registry serves nobody."""
-        known = self._decoders.get((key, kind))
+        known = self._schemas.get((key, kind))
         if known:
             return known
         if isinstance(key, int) and key > _MAX_ID:
             raise WireError("unknown_schema_id", f"{key - (1 << 32)} is no schema id")
         with self._lock:
-            return self._decoders.get((key, kind)) or self._found(key, kind)
+            return self._schemas.get((key, kind)) or self._found(key, kind)
 
-    def _found(self, key: Key, kind: type[Any]) -> Decoder:
+    def _found(self, key: Key, kind: type[Any]) -> Resolved:
         self._bounded((key, kind))
         began_s = self._clock()
         try:
@@ -81,19 +80,19 @@ class Lookup:
             now = self._clock()
             self._refusals[key, kind] = _Refusal(error.reason, error.message, now + self._forget_s, now - began_s)
             raise
-        if len(self._decoders) >= _MOST_KNOWN:
-            del self._decoders[next(iter(self._decoders))]
-        self._decoders[key, kind] = made
+        if len(self._schemas) >= _MOST_KNOWN:
+            del self._schemas[next(iter(self._schemas))]
+        self._schemas[key, kind] = made
         return made
 
-    def _asked(self, key: Key, kind: type[Any]) -> Decoder:
+    def _asked(self, key: Key, kind: type[Any]) -> Resolved:
         try:
             written = self._registry.written(key)
         except (RegistryRefused, RegistryDown) as error:
             raise self._judged(key, error) from None
         self.served(key)
         self._failures, self._failing_since_s = {}, None
-        return decoder_for(written.definition, kind, written.references)
+        return resolve(written.definition, kind, written.references)
 
     def _bounded(self, use: _Use) -> None:
         """Raise the refusal that stands, or the one that no more questions are asked."""

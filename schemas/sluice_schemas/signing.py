@@ -1,8 +1,8 @@
 """Ed25519 signatures on verdicts (RFC 8032): who may write the topic is then not enough to be believed.
 
-Signed is what a reader reads: a fixed label, the `__value_schema_id` header if the message has one, and its value as it
-is on the wire. The signature and the id of its key travel in the headers `sluice-signature` (64 bytes) and
-`sluice-key-id` (UTF-8). Needs the extra `signing`.
+Signed is what is read: a fixed label, the digest of the schema that the body was written with, and the Avro body. So a
+frame may change on the way (see `wire`), and what the bytes mean may not. The signature and the id of its key travel in
+the headers `sluice-signature` (64 bytes) and `sluice-key-id` (UTF-8). Needs the extra `signing`.
 """
 
 import json
@@ -17,17 +17,18 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from sluice_schemas.errors import WireError
 from sluice_schemas.events import Verdict
-from sluice_schemas.headers import KEY_ID, SIGNATURE, Headers
-from sluice_schemas.wire import SCHEMA_ID_HEADER
+from sluice_schemas.headers import KEY_ID, SIGNATURE, Headers, only
+from sluice_schemas.wire import Decoded, Frame, digest_of, split
 
 LABEL = b"sluice-signature-1\x00"
 """Keeps a signature on a verdict from being one on anything else the key may sign."""
 
 
-def signed_bytes(value: bytes, headers: Headers) -> bytes:
-    """Return what is signed. A schema id in front of the value or in the header comes to the same, as in reading."""
-    return LABEL + (dict(headers).get(SCHEMA_ID_HEADER) or b"") + value
+def signed_bytes(digest: bytes, frame: Frame) -> bytes:
+    """Return what is signed of a message: under which schema its body is read, and the body."""
+    return LABEL + digest + frame.body
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,9 @@ class Signer:
         return cls(key_id, key)
 
     def __call__(self, value: bytes, headers: Headers) -> Headers:
-        """Return the headers that prove a message."""
-        signature = self.key.sign(signed_bytes(value, headers))
+        """Return the headers that prove a verdict as `Framing.encode` made it, whichever frame it has."""
+        frame = split(value, headers)
+        signature = self.key.sign(signed_bytes(digest_of(frame, Verdict.__name__), frame))
         return ((SIGNATURE, signature), (KEY_ID, self.key_id.encode()))
 
     def trusted(self, since: datetime | None = None, until: datetime | None = None) -> "TrustedKey":
@@ -90,6 +92,7 @@ class KeyRing:
     def __init__(self, keys: Iterable[TrustedKey]) -> None:
         listed = tuple(keys)
         self.keys: Mapping[str, TrustedKey] = MappingProxyType({key.id: key for key in listed})
+        self._named = {key.id.encode(): key for key in listed}
         self._public = {key.id: Ed25519PublicKey.from_public_bytes(key.public) for key in listed}
         if len(self.keys) != len(listed):
             raise ValueError("an id stands twice in the key ring")
@@ -102,19 +105,25 @@ class KeyRing:
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a key ring ({type(error).__name__})") from None
 
-    def check(self, value: bytes, headers: Headers, verdict: Verdict) -> str | None:
-        """Return why a message is not to be believed: `unsigned`, `unknown_key`, `outside_window`, `bad_signature`."""
-        found = dict(headers)
-        signature, key_id = found.get(SIGNATURE), found.get(KEY_ID)
+    def check(self, message: Decoded[Verdict], headers: Headers) -> str | None:
+        """Return why a message is not to be believed.
+
+        That is `unsigned`, `repeated_header` (signature or key id stand twice), `unknown_key`, `outside_window` or
+        `bad_signature`.
+        """
+        try:
+            signature, key_id = only(headers, SIGNATURE), only(headers, KEY_ID)
+        except WireError as error:
+            return error.reason
         if signature is None or key_id is None:
             return "unsigned"
-        key = self.keys.get(key_id.decode("utf-8", "replace"))
+        key = self._named.get(key_id)
         if key is None:
             return "unknown_key"
-        if not key.covers(verdict.produced_at):
+        if not key.covers(message.event.produced_at):
             return "outside_window"
         try:
-            self._public[key.id].verify(signature, signed_bytes(value, headers))
+            self._public[key.id].verify(signature, signed_bytes(message.digest, message.frame))
         except InvalidSignature:
             return "bad_signature"
         return None

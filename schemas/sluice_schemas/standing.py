@@ -16,9 +16,9 @@ from sluice_schemas.framing import Framing, SingleObjectFraming
 from sluice_schemas.gate import Decision, Why
 from sluice_schemas.headers import KEY_ID, SIGNATURE, Headers
 from sluice_schemas.topics import VERDICTS
-from sluice_schemas.wire import SCHEMA_ID_HEADER
+from sluice_schemas.wire import SCHEMA_ID_HEADER, Decoded
 
-Check = Callable[[bytes, Headers, Verdict], str | None]
+Check = Callable[[Decoded[Verdict], Headers], str | None]
 """Says why a message is not to be trusted (a stable snake_case code), None if it is: `signing.KeyRing.check`."""
 
 REVOKED = "sluice-revoked"
@@ -28,9 +28,9 @@ _MARK = b"1"
 _NO_SKEW = timedelta()
 
 
-def trusting(value: bytes, headers: Headers, verdict: Verdict) -> str | None:
+def trusting(message: Decoded[Verdict], headers: Headers) -> str | None:
     """Trust every message that can be read: who may write the topic is left to the broker."""
-    del value, headers, verdict
+    del message, headers
     return None
 
 
@@ -165,10 +165,10 @@ class Standing:
     def _read(self, value: bytes, headers: Headers) -> tuple[str | None, _Known, str | None]:
         """Return whom a value is about, what it makes known, and why it is refused."""
         try:
-            verdict = self._framing.decode(self._topic, value, headers, Verdict)
+            message = self._framing.read(self._topic, value, headers, Verdict)
         except WireError as error:
             return None, _Known(doubted=True), error.reason
-        refused = self._check(value, headers, verdict)
+        verdict, refused = message.event, self._check(message, headers)
         if refused is not None:
             return verdict.image_id, _Known(doubted=True), refused
         own = tuple((name, content) for name, content in headers if name in _KEPT_HEADERS)

@@ -8,19 +8,19 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import TypeVar
+from typing import Generic, TypeVar
 from uuid import UUID
 
 from sluice_schemas.codec import Decoder, Encoder, compile_decoder, compile_encoder
 from sluice_schemas.errors import WireError
 from sluice_schemas.events import Event
-from sluice_schemas.foreign import base_of, parsed
+from sluice_schemas.foreign import Writer, base_of, parsed
+from sluice_schemas.headers import AnyHeaders, only
 from sluice_schemas.primitives import BAD_BYTES, BAD_VALUE
 from sluice_schemas.released import by_fingerprint, newest
 from sluice_schemas.shape import Schema
 
 E = TypeVar("E", bound=Event)
-Headers = Iterable[tuple[str, bytes | None]]
 
 SINGLE_OBJECT = b"\xc3\x01"
 MAX_BYTES = 8 * 1024 * 1024
@@ -41,6 +41,31 @@ class Frame:
     schema: bytes | int | UUID  # fingerprint, registry id or registry GUID
     data: bytes
     start: int
+
+    @property
+    def body(self) -> bytes:
+        """The Avro body alone."""
+        return self.data[self.start :]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """How bodies of one writer schema are read, and the digest that names that schema (`Writer.digest`)."""
+
+    decoder: Decoder
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded(Generic[E]):
+    """A message that was parsed once: its event, the bytes it was read from, the digest of the schema that read them.
+
+    Whoever asks whether a message is to be believed asks about this, and so about exactly what was read.
+    """
+
+    event: E
+    frame: Frame
+    digest: bytes
 
 
 def encode(value: Event) -> bytes:
@@ -66,31 +91,46 @@ def decode(data: bytes | None, expected_type: type[E], *, max_bytes: int = MAX_B
     return decode_frame(split(data, max_bytes=max_bytes), expected_type)
 
 
-def split(data: bytes | None, headers: Headers = (), *, max_bytes: int = MAX_BYTES) -> Frame:
-    """Take a message apart without looking into its body: single-object, id or GUID prefix, id or GUID header."""
+def split(data: bytes | None, headers: AnyHeaders = (), *, max_bytes: int = MAX_BYTES) -> Frame:
+    """Take a message apart without looking into its body: single-object, id or GUID prefix, id or GUID header.
+
+    WireError `repeated_header` if the header with the schema's id stands twice, `ambiguous_schema` if the value names a
+    schema as well: readers would differ in which of them counts.
+    """
     if not data:
         raise WireError("empty", "no bytes" if data is not None else "a null value (tombstone)")
     if len(data) > max_bytes:
         raise WireError("too_large", f"{len(data)} bytes, the limit is {max_bytes}")
+    named = only(headers, SCHEMA_ID_HEADER)
     if data.startswith(SINGLE_OBJECT):
+        if named:
+            raise WireError("ambiguous_schema", f"single-object encoding and header {SCHEMA_ID_HEADER} both name one")
         if len(data) < _FINGERPRINT_END:
             raise WireError("malformed", "ends within the fingerprint")
         return Frame(data[len(SINGLE_OBJECT) : _FINGERPRINT_END], data, _FINGERPRINT_END)
-    for name, value in headers:
-        if name == SCHEMA_ID_HEADER and value:
-            schema, end = _schema_id(value)
-            if end != len(value):
-                raise WireError("malformed", f"header {SCHEMA_ID_HEADER} has trailing bytes")
-            return Frame(schema, data, 0)
-    schema, start = _schema_id(data)
-    return Frame(schema, data, start)
+    schema, end = _schema_id(named or data)
+    if not named:
+        return Frame(schema, data, end)
+    if end != len(named):
+        raise WireError("malformed", f"header {SCHEMA_ID_HEADER} has trailing bytes")
+    return Frame(schema, data, 0)
 
 
 def decode_frame(frame: Frame, expected_type: type[E]) -> E:
     """Return the event of a single-object frame; WireError `wrong_magic` for the others."""
+    return read_frame(frame, expected_type).event
+
+
+def read_frame(frame: Frame, expected_type: type[E]) -> Decoded[E]:
+    """Return what a single-object frame holds; WireError `wrong_magic` for the others."""
     if not isinstance(frame.schema, bytes):
         raise WireError("wrong_magic", "not single-object encoding; a Confluent frame needs a registry to be read")
-    return decode_body(frame, expected_type, _released_decoder(frame.schema, expected_type.__name__))
+    return read_body(frame, expected_type, _released(frame.schema, expected_type.__name__))
+
+
+def read_body(frame: Frame, expected_type: type[E], schema: Resolved) -> Decoded[E]:
+    """Return what a frame holds whose schema was resolved."""
+    return Decoded(decode_body(frame, expected_type, schema.decoder), frame, schema.digest)
 
 
 def decode_body(frame: Frame, expected_type: type[E], decoder: Decoder) -> E:
@@ -114,6 +154,11 @@ def decoder_for(definition: Schema, expected_type: type[E], references: Iterable
     The schema is that of the event, or a union with it; `references` define the names it uses, each after those it
     uses itself.
     """
+    return resolve(definition, expected_type, references).decoder
+
+
+def resolve(definition: Schema, expected_type: type[E], references: Iterable[Schema] = ()) -> Resolved:
+    """Compile what `decoder_for` does, and name the schema by its digest."""
     reader, writer = newest(expected_type.__name__).definition, parsed(definition, references)
     root = writer.part(writer.root)
     branches = [writer.part(branch) for branch in (root if isinstance(root, list) else [root])]
@@ -122,7 +167,17 @@ def decoder_for(definition: Schema, expected_type: type[E], references: Iterable
         raise WireError("unresolvable_schema", "its schema is not a record")
     if f"{reader['namespace']}.{reader['name']}" not in names:
         raise WireError("wrong_type", f"its schema is not that of {expected_type.__name__}")
-    return compile_decoder(writer, reader)
+    return _resolved(writer, reader)
+
+
+def digest_of(frame: Frame, event: str) -> bytes:
+    """Return the digest of the schema that one of our own frames was written with: its fingerprint's, or the newest."""
+    fingerprint = frame.schema if isinstance(frame.schema, bytes) else newest(event).fingerprint
+    return _released(fingerprint, event).digest
+
+
+def _resolved(writer: Writer, reader: Schema) -> Resolved:
+    return Resolved(compile_decoder(writer, reader), writer.digest())
 
 
 def _schema_id(data: bytes) -> tuple[int | UUID, int]:
@@ -144,16 +199,16 @@ def _encoder(event: str) -> Encoder:
     return compile_encoder(newest(event).definition)
 
 
-def _released_decoder(fingerprint: bytes, event: str) -> Decoder:
-    """Return the decoder of a released fingerprint; nothing is cached for unknown ones."""
+def _released(fingerprint: bytes, event: str) -> Resolved:
+    """Return how a released fingerprint is read; nothing is cached for unknown ones."""
     schema = by_fingerprint().get(fingerprint)
     if schema is None:
         raise WireError("unknown_fingerprint", "written with a schema that is not among the released ones")
     if schema.event != event:
         raise WireError("wrong_type", f"a {schema.event}, not a {event}")
-    return _decoder(fingerprint, event)
+    return _known(fingerprint, event)
 
 
 @cache
-def _decoder(fingerprint: bytes, event: str) -> Decoder:
-    return compile_decoder(by_fingerprint()[fingerprint].definition, newest(event).definition)
+def _known(fingerprint: bytes, event: str) -> Resolved:
+    return _resolved(parsed(by_fingerprint()[fingerprint].definition), newest(event).definition)

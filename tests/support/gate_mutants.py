@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from sluice_schemas import Decision, Kept, Mode, Standing, Status, Verdict, Why, gate
+from sluice_schemas import Decision, Decoded, Kept, Mode, Standing, Status, Verdict, Why, gate
 from sluice_schemas.headers import KEY_ID, Headers
 from sluice_schemas.standing import _NOTHING, DOUBTED, REVOKED, Folded
 from tests.support.gate_records import NEW, minute
@@ -19,34 +19,34 @@ class Sound(Standing):
     def __init__(self) -> None:
         super().__init__(check=self.believe, framing=REMEMBERING, clock_skew=SKEW)
 
-    def believe(self, value: bytes, headers: Headers, verdict: Verdict) -> str | None:
-        return REMEMBERED(value, headers, verdict)
+    def believe(self, message: Decoded[Verdict], headers: Headers) -> str | None:
+        return REMEMBERED(message, headers)
 
 
 class NoSignature(Sound):
-    def believe(self, value: bytes, headers: Headers, verdict: Verdict) -> str | None:
-        return None if (found := super().believe(value, headers, verdict)) == "unsigned" else found
+    def believe(self, message: Decoded[Verdict], headers: Headers) -> str | None:
+        return None if (found := super().believe(message, headers)) == "unsigned" else found
 
 
 class UncheckedSignature(Sound):
-    def believe(self, value: bytes, headers: Headers, verdict: Verdict) -> str | None:
-        return None if (found := super().believe(value, headers, verdict)) == "bad_signature" else found
+    def believe(self, message: Decoded[Verdict], headers: Headers) -> str | None:
+        return None if (found := super().believe(message, headers)) == "bad_signature" else found
 
 
 class AnyKey(Sound):
-    def believe(self, value: bytes, headers: Headers, verdict: Verdict) -> str | None:
-        return None if (found := super().believe(value, headers, verdict)) == "unknown_key" else found
+    def believe(self, message: Decoded[Verdict], headers: Headers) -> str | None:
+        return None if (found := super().believe(message, headers)) == "unknown_key" else found
 
 
 class RetiredKey(Sound):
-    def believe(self, value: bytes, headers: Headers, verdict: Verdict) -> str | None:
-        return None if (found := super().believe(value, headers, verdict)) == "outside_window" else found
+    def believe(self, message: Decoded[Verdict], headers: Headers) -> str | None:
+        return None if (found := super().believe(message, headers)) == "outside_window" else found
 
 
 class NoOverlap(Sound):
-    def believe(self, value: bytes, headers: Headers, verdict: Verdict) -> str | None:
-        late = verdict.produced_at < minute(2) and dict(headers).get(KEY_ID) == NEW.key_id.encode()
-        return "outside_window" if late else super().believe(value, headers, verdict)
+    def believe(self, message: Decoded[Verdict], headers: Headers) -> str | None:
+        late = message.event.produced_at < minute(2) and dict(headers).get(KEY_ID) == NEW.key_id.encode()
+        return "outside_window" if late else super().believe(message, headers)
 
 
 class OnlySigned(Sound):

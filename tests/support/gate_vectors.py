@@ -12,7 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sluice.report.table import plain
 from sluice_schemas import Mode, Override, PolicyRef, Status, Verdict, Why, encode
+from sluice_schemas.foreign import parsed
 from sluice_schemas.headers import Headers
+from sluice_schemas.released import released
 from sluice_schemas.signing import Signer, TrustedKey
 from tests.unit.schemas_strategies import NOON, VERDICT
 
@@ -198,7 +200,7 @@ def _signed() -> Iterator[Vector]:
     yield signed("a changed signature", replace(good, headers=damaged), Why.UNVERIFIED)
     yield signed("a signature of another label", replace(good, headers=_unlabelled(good)), Why.UNVERIFIED)
     repeated = replace(good, headers=(*damaged, *good.headers))
-    yield signed("of repeated headers the last counts", repeated, Why.ALLOWED)
+    yield signed("a header that decides stands once", repeated, Why.UNVERIFIED)
     unsigned_tombstone = [good, GONE]
     yield Vector(
         name="signatures: a tombstone needs none", messages=unsigned_tombstone, keys=RING, expected=Why.REVOKED
@@ -217,7 +219,14 @@ def _unlabelled(message: Message) -> Headers:
 def text() -> str:
     """Return the file's text: one vector a line, so that a change reads well."""
     lines = ",\n".join(json.dumps(vector, ensure_ascii=False) for vector in vectors())
-    return f'{{"vectors": [\n{lines}\n]}}\n'
+    digests = json.dumps({name: schema.hex() for name, schema in schema_digests().items()})
+    return f'{{"schema_digests": {digests},\n"vectors": [\n{lines}\n]}}\n'
+
+
+def schema_digests() -> dict[str, bytes]:
+    """Return what names each released schema of a verdict in signatures."""
+    verdicts = (schema for schema in released() if schema.event == Verdict.__name__)
+    return {f"{schema.event}.v{schema.version}": parsed(schema.definition).digest() for schema in verdicts}
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from random import Random
 
-from sluice_schemas import Kept, SingleObjectFraming, Standing, Verdict, Why
+from sluice_schemas import Decoded, Kept, SingleObjectFraming, Standing, Verdict, Why
 from sluice_schemas.wire import E
 from tests.support.gate_records import FORGERIES, IMAGES, RING, SHAS, Sent, any_verdict, forged, genuine
 from tests.unit.schemas_strategies import NOON
@@ -77,11 +77,11 @@ class _Remembering(SingleObjectFraming):
     def __init__(self) -> None:
         self.known: dict[bytes | None, object] = {}
 
-    def decode(self, topic: str, data: bytes | None, headers: object, expected_type: type[E]) -> E:
+    def read(self, topic: str, data: bytes | None, headers: object, expected_type: type[E]) -> Decoded[E]:
         del headers  # no registry, no schema ids
         found = self.known.get(data)
-        if not isinstance(found, expected_type):
-            found = super().decode(topic, data, (), expected_type)
+        if not isinstance(found, Decoded):
+            found = super().read(topic, data, (), expected_type)
             self.known[data] = found
         return found
 

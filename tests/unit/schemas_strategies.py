@@ -63,11 +63,16 @@ _LEAVES: dict[str, st.SearchStrategy[Any]] = {
     "time": st.datetimes(timezones=st.just(UTC), max_value=datetime(9999, 12, 31)),  # noqa: DTZ001
 }
 
+IMAGE_IDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=80).filter(str.strip)
+"""What producers may name an image; by chance none begins with the reserved `unreadable:`."""
+
 
 def _of(schema: Any) -> st.SearchStrategy[Any]:
     kind = kind_of(schema)
     if kind == "record":
         parts = {field["name"]: _of(field["type"]) for field in schema["fields"]}
+        if schema["name"] == ImageGenerated.__name__:
+            parts["image_id"] = IMAGE_IDS
         return st.builds(CLASSES[schema["name"]], **parts)
     if kind == "enum":
         symbols: Any = CLASSES[schema["name"]]

@@ -9,12 +9,15 @@ import pytest
 from sluice.bus.codec import Codec, cause_of, framing_of
 from sluice.core.domain import Partition, Record
 from sluice.core.errors import DependencyDown, Undecodable
+from sluice.core.events import trace_id
+from sluice.core.spans import _origin
 from sluice.settings import Registry, Topics
 from sluice_schemas import (
     CloudEvent,
     DeadLetter,
     Framing,
     Generator,
+    Headers,
     Image,
     ImageGenerated,
     Quality,
@@ -23,11 +26,14 @@ from sluice_schemas import (
     SingleObjectFraming,
     Trace,
     Verdict,
+    WireError,
     decode,
     encode,
     read_cloud_event,
     unreadable_image_id,
 )
+from sluice_schemas.primitives import write_text
+from sluice_schemas.wire import encode_body
 from tests.support.outcomes import judged, rejected
 
 EVENT = ImageGenerated(
@@ -53,6 +59,8 @@ class Broken:
     def decode(self, topic: str, data: bytes | None, headers: Any, expected_type: Any) -> Any:
         del topic, data, headers, expected_type
         raise self.error
+
+    read = decode
 
 
 def record(value: bytes | None, *, key: bytes | None = b"k", sent_as: CloudEvent | None = None) -> Record:
@@ -129,6 +137,61 @@ def test_what_goes_out_names_the_event_that_led_to_it_and_passes_its_trace_on() 
 
 def test_a_record_without_an_id_is_named_by_its_place() -> None:
     assert cause_of(record(b"")).id == "images/3/42"
+
+
+OTHER = f"00-{'3' * 32}-{'4' * 16}-01"
+
+
+@pytest.mark.parametrize(
+    "parents",
+    [
+        (OTHER, TRACE.traceparent),
+        (OTHER, TRACE.traceparent, None, "ff" + OTHER[2:], f"00-{'0' * 32}-{'4' * 16}-01", OTHER + "-more"),
+    ],
+)
+def test_log_span_and_outputs_name_the_last_valid_trace_of_a_record(parents: tuple[str | None, ...]) -> None:
+    headers = tuple(("traceparent", None if parent is None else parent.encode()) for parent in parents)
+    told = replace(record(b""), headers=headers)
+    context = _origin(told.headers)
+    assert trace_id(told.headers) == f"{context.trace_id:032x}" == "1" * 32
+    assert context.trace_flags.sampled
+    for message in CODEC.encode(judged(told)):
+        assert dict(message.headers)["traceparent"] == TRACE.traceparent.encode()
+
+
+@pytest.mark.parametrize("parent", [f"00-{'0' * 32}-{'4' * 16}-01", f"00-{'3' * 32}-{'0' * 16}-01", "ff" + OTHER[2:]])
+def test_log_span_and_outputs_agree_that_a_record_has_no_trace(parent: str) -> None:
+    told = replace(record(b""), headers=(("traceparent", parent.encode()),))
+    assert (trace_id(told.headers), _origin(told.headers).is_valid) == (None, False)
+    assert all("traceparent" not in dict(message.headers) for message in CODEC.encode(judged(told)))
+
+
+@pytest.mark.parametrize("headers", [(("ce_id", b"e"),), (("ce_id", b"e"), ("ce_time", b"never"), ("ce_id", None))])
+def test_an_events_id_is_named_as_the_cause_without_its_optional_time(headers: Headers) -> None:
+    assert cause_of(replace(record(b""), headers=headers)).id == "e"
+
+
+@pytest.mark.parametrize(
+    "image_id", ["", " ", "\t", "unreadable:", "unreadable:images/3/42", "a\0", "\x1b[31m", "a\x85"]
+)
+def test_an_id_that_names_no_image_is_refused_with_its_reason(image_id: str) -> None:
+    """Whoever writes the bytes: our own class refuses the id when the event is made, too."""
+    value = encode_body(EVENT, prefix=encode(EVENT)[:10])
+    own, forged = write_text(EVENT.image_id), write_text(image_id)
+    with pytest.raises(Undecodable) as refused:
+        CODEC.decode(record(value.replace(own, forged, 1)))
+    assert refused.value.reason == "bad_image_id"
+    with pytest.raises(WireError, match="bad_image_id: the image_id") as made:
+        replace(EVENT, image_id=image_id)
+    assert "\x1b" not in str(made.value)
+
+
+@pytest.mark.parametrize(
+    "image_id", ["a", "unreadable", "Unreadable:1", " a", "\u202fa", "x" * 10_000, "\u200d", "a/b:c%"]
+)
+def test_any_other_text_names_an_image(image_id: str) -> None:
+    event = replace(EVENT, image_id=image_id)
+    assert replace(CODEC, max_event_bytes=100_000).decode(record(encode(event))) == event
 
 
 def test_without_a_registry_events_are_single_objects() -> None:

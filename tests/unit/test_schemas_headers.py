@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice_schemas import CloudEvent, Trace, read_cloud_event, read_trace
+from sluice_schemas import CloudEvent, Trace, read_cloud_event, read_event_id, read_trace
 from tests.unit.schemas_strategies import NOON, PROPERTY, VERDICT, any_event
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -83,9 +83,76 @@ def test_of_repeated_headers_the_last_counts() -> None:
     assert event.source == "/other"
 
 
-@pytest.mark.parametrize("parent", [b"", b"00-xyz", PARENT.encode()[:-1], b"ff" + PARENT.encode()[2:]])
-def test_an_invalid_traceparent_is_no_trace(parent: bytes) -> None:
-    assert read_trace([("traceparent", parent), ("tracestate", b"vendor=1")]) is None
+PLAIN = PARENT.encode()
+INVALID = (
+    None,
+    b"",
+    b"00-xyz",
+    PLAIN[:-1],
+    PLAIN.upper(),
+    b" " + PLAIN,
+    PLAIN + b"\n",
+    b"ff" + PLAIN[2:],
+    b"FF" + PLAIN[2:],
+    b"00-" + b"0" * 32 + PLAIN[35:],
+    PLAIN[:36] + b"0" * 16 + PLAIN[52:],
+    PLAIN + b"-more",  # version 00 has four fields
+    PLAIN + b"-",
+    b"01" + PLAIN[2:] + b"more",
+    b"\xff" + PLAIN,
+)
+
+
+@pytest.mark.parametrize("parent", INVALID)
+def test_an_invalid_traceparent_is_no_trace_and_hides_no_other(parent: bytes | None) -> None:
+    invalid, state = ("traceparent", parent), ("tracestate", b"vendor=1")
+    assert read_trace([invalid, state]) is None
+    assert read_trace([invalid, ("traceparent", PLAIN), state]) == read_trace([("traceparent", PLAIN), invalid, state])
+    assert read_trace([invalid, ("traceparent", PLAIN), invalid, state]) == TRACE
+
+
+def test_of_several_traces_the_last_valid_one_counts() -> None:
+    other = PARENT.replace("4bf9", "aaaa")
+    headers = [("traceparent", PLAIN), ("Traceparent", b"x"), ("traceparent", other.encode()), ("traceparent", None)]
+    assert read_trace(headers) == Trace(traceparent=other)
+    assert read_trace(headers[::-1]) == Trace(traceparent=PARENT)
+
+
+@pytest.mark.parametrize(("more", "flags"), [(b"", b"01"), (b"-what-ever", b"01"), (b"-", b"ff"), (b"-\xff", b"03")])
+def test_a_later_version_is_read_as_far_as_it_is_known_and_passed_on_so(more: bytes, flags: bytes) -> None:
+    later = b"01" + PLAIN[2:-2] + flags + more
+    assert read_trace([("traceparent", later)]) == Trace(traceparent=PARENT)
+
+
+def test_a_trace_says_its_parts() -> None:
+    assert (TRACE.trace_id, TRACE.span_id, TRACE.flags, TRACE.sampled) == (PARENT[3:35], PARENT[36:52], 1, True)
+    assert not Trace(traceparent=PARENT[:-2] + "02").sampled
+
+
+@pytest.mark.parametrize("state", [b"", b"v=\xff", b"v=1\n", b"v=" + b"1" * 511, None])
+def test_of_several_trace_states_the_last_valid_one_counts(state: bytes | None) -> None:
+    parent = ("traceparent", PLAIN)
+    assert read_trace([parent, ("tracestate", state)]) == Trace(traceparent=PARENT)
+    assert read_trace([parent, ("tracestate", b"vendor=1"), ("tracestate", state)]) == TRACE
+
+
+@pytest.mark.parametrize("time", [None, b"", b"yesterday", b"\xff", b"2026-01-02T12:00:00"])
+def test_the_id_of_an_event_counts_whatever_its_time_says(time: bytes | None) -> None:
+    headers = [*((n, v) for n, v in GOOD if n != "ce_time"), ("ce_time", time)]
+    assert read_event_id(headers) == f"Verdict:{VERDICT.verdict_id}"
+
+
+def test_time_and_subject_are_optional() -> None:
+    event = read_cloud_event((n, v) for n, v in GOOD if n not in ("ce_time", "ce_subject"))
+    assert event is not None
+    assert (event.time, event.subject) == (None, "")
+    assert "ce_time" not in dict(event.headers())
+
+
+@pytest.mark.parametrize("broken", [None, b"", b"\xff", b"x" * 65_537])
+def test_of_several_ids_the_last_that_is_text_counts(broken: bytes | None) -> None:
+    assert read_event_id([("ce_id", b"a"), ("ce_id", b"b"), ("ce_id", broken), ("CE_ID", b"c")]) == "b"
+    assert read_event_id([("ce_id", broken)]) is None
 
 
 def test_what_is_too_long_to_be_passed_on_is_as_if_it_were_absent() -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from sluice_schemas import Kept, RegistryDown, SingleObjectFraming, Status, Why, encode
+from sluice_schemas import Decoded, Kept, RegistryDown, SingleObjectFraming, Status, Why, encode
 from sluice_schemas.headers import Headers
 from sluice_schemas.standing import DOUBTED, REVOKED, Standing
 from sluice_schemas.wire import E
@@ -127,7 +127,7 @@ def test_a_verdict_expires_earlier_by_what_clocks_may_differ() -> None:
 class Down(SingleObjectFraming):
     """A framing whose registry gives no answer."""
 
-    def decode(self, topic: str, data: bytes | None, headers: object, expected_type: type[E]) -> E:
+    def read(self, topic: str, data: bytes | None, headers: object, expected_type: type[E]) -> Decoded[E]:
         del topic, data, headers, expected_type
         raise RegistryDown("no answer")
 

@@ -14,6 +14,7 @@ from sluice.cli import app
 from sluice.cli.frame import Invocation
 from sluice.core.errors import BadSettings
 from sluice.settings import Settings, Signing
+from sluice_schemas import Verdict
 from sluice_schemas.headers import KEY_ID, SIGNATURE
 from sluice_schemas.signing import KeyRing, Signer, new_key
 from tests.support.outcomes import judged
@@ -27,7 +28,8 @@ def test_a_new_key_signs_verdicts_alone_and_its_ring_entry_proves_them(tmp_path:
     codec = replace(CODEC, sign=signing_of(Signing(key_file=file, key_id="k1")))
     outcome = judged(record(b""))
     verdict, quality = codec.encode(outcome)
-    assert KeyRing.of(made.stdout).check(verdict.value, verdict.headers, outcome.verdict) is None
+    message = codec.framing.read("t", verdict.value, verdict.headers, Verdict)
+    assert KeyRing.of(made.stdout).check(message, verdict.headers) is None
     assert {SIGNATURE, KEY_ID} <= {name for name, _ in verdict.headers}
     assert not {SIGNATURE, KEY_ID} & {name for name, _ in quality.headers}
     assert "PRIVATE" not in made.output

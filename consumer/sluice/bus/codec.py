@@ -22,7 +22,7 @@ from sluice_schemas import (
     Trace,
     Verdict,
     WireError,
-    read_cloud_event,
+    read_event_id,
     read_trace,
     unreadable_image_id,
 )
@@ -100,11 +100,9 @@ class Codec:
 
 def cause_of(record: Record) -> Cause:
     """Return what led to our events: the input event's id, or where it stands when it has none; and its trace."""
-    cloud_event = read_cloud_event(record.headers)
-    if cloud_event:
-        return Cause(cloud_event.id, cloud_event.trace)
     place = record.partition
-    return Cause(f"{place.topic}/{place.index}/{record.offset}", read_trace(record.headers))
+    own_id = read_event_id(record.headers)
+    return Cause(own_id or f"{place.topic}/{place.index}/{record.offset}", read_trace(record.headers))
 
 
 def signing_of(signing: Signing) -> Sign:

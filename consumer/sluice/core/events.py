@@ -4,12 +4,12 @@ Names and fields are a contract for whoever searches the log or raises an alarm 
 """
 
 import logging
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from sluice.core.domain import Headers, Partition
+from sluice_schemas import read_trace
 
 EventName = Literal[
     "starting",
@@ -108,7 +108,6 @@ EVENTS: Mapping[EventName, Meaning] = {
 }
 
 _logger = logging.getLogger("sluice")
-_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def tell(event: EventName, **fields: str | float | None) -> None:
@@ -127,9 +126,8 @@ def places(partitions: Collection[Partition]) -> str:
 
 def trace_id(headers: Headers) -> str | None:
     """Return the id of the trace that a record belongs to, None if it belongs to none."""
-    said = next((value for name, value in headers if name == "traceparent" and value), b"")
-    found = _TRACEPARENT.fullmatch(said)
-    return found[1].decode() if found else None
+    trace = read_trace(headers)
+    return trace.trace_id if trace else None
 
 
 def markdown() -> str:

@@ -3,7 +3,7 @@
 The batch's `process` span is linked to every record's creation context. An image whose record says that its trace is
 sampled gets a `process` span of its own besides, a child of that context and linked to the batch's; its stages are
 children of it, and so are the `send` spans of what is published for it, whose contexts go into the outputs' headers.
-All others pass on the context they came with, and cost a look at one header.
+All others pass on the context they came with, and cost a look at their headers.
 
 OpenTelemetry semantic conventions for messaging; without an SDK configured all of this is a no-op. Of an error a span
 says the class or our own code and no more: a message or a traceback may quote what a stranger sent. A stranger's
@@ -19,17 +19,18 @@ from typing import TypeVar
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanContext, SpanKind, StatusCode
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, StatusCode, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from sluice.core.domain import Batch, Headers, Message, Offsets, Outcome, Record
 from sluice.core.errors import Rejection
+from sluice_schemas import Trace, read_trace
+from sluice_schemas.headers import TRACEPARENT
 
 A = TypeVar("A")
 B = TypeVar("B")
 Attributes = dict[str, str | int]
 
-TRACEPARENT = "traceparent"
 _tracer = trace.get_tracer("sluice")
 _propagator = TraceContextTextMapPropagator()
 
@@ -128,13 +129,14 @@ def image_spans(batch: Batch, of_batch: Span, *, wanted: bool) -> Iterator[Seque
         return
     links = _links(of_batch)
     with ExitStack() as stack:
-        yield [_image_span(record, links, stack) if _sampled(record.headers) else None for record in batch.records]
+        yield [_image_span(record, links, stack) for record in batch.records]
 
 
 def _image_span(record: Record, links: Sequence[Link], stack: ExitStack) -> ImageSpan | None:
-    origin = _origin(record.headers)
-    if not origin.is_valid:
+    found = read_trace(record.headers)
+    if found is None or not found.sampled:
         return None
+    origin = _context(found)
     topic = record.partition.topic
     attributes = _operation("process", "process", topic) | _place(record)
     span = _tracer.start_span(f"process {topic}", _after(origin), SpanKind.CONSUMER, attributes, links)
@@ -201,18 +203,15 @@ def _links(span: Span) -> tuple[Link, ...]:
     return (Link(span.get_span_context()),) if span.is_recording() else ()
 
 
-def _sampled(headers: Headers) -> bool:
-    """Whether these headers name a trace that is recorded: the last hexadecimal digit is odd. Read for every image."""
-    for name, value in headers:
-        if name == TRACEPARENT:
-            return value is not None and value[-1:] in b"13579bdf"
-    return False
-
-
 def _origin(headers: Headers) -> SpanContext:
     """Return the context that these headers name, its trace state aside; an invalid one if they name none."""
-    carrier = {name: value.decode("ascii", "replace") for name, value in headers if name == TRACEPARENT and value}
-    return trace.get_current_span(_propagator.extract(carrier)).get_span_context()
+    found = read_trace(headers)
+    return _context(found) if found else trace.INVALID_SPAN_CONTEXT
+
+
+def _context(found: Trace) -> SpanContext:
+    flags = TraceFlags(found.flags)
+    return SpanContext(int(found.trace_id, 16), int(found.span_id, 16), is_remote=True, trace_flags=flags)
 
 
 def _after(origin: SpanContext) -> Context:
