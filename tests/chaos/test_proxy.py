@@ -11,7 +11,7 @@ import pytest
 
 from tests.chaos.proxy import HOST, Proxy
 from tests.chaos.wire import Act, Api, Request, Rule, of
-from tests.support.brokers import _free_ports
+from tests.support.ports import free_ports
 
 PATIENCE_S = 20.0
 OK = b"\x00" * 6  # no throttling, no error
@@ -80,7 +80,7 @@ def broker() -> Iterator[Broker]:
 
 @pytest.fixture
 def proxy(broker: Broker) -> Iterator[Proxy]:
-    with Proxy({_free_ports(1)[0]: broker.port}) as proxy:
+    with Proxy({free_ports(1)[0]: broker.port}) as proxy:
         yield proxy
 
 
@@ -173,7 +173,7 @@ def test_a_held_request_arrives_on_the_old_connection_after_its_repetition_on_a_
 
 
 def test_whoever_comes_while_the_broker_is_down_is_shown_out() -> None:
-    door, nobody = _free_ports(2)
+    door, nobody = free_ports(2)
     with Proxy({door: nobody}) as proxy, pytest.raises(ConnectionResetError), closing(fresh(proxy)) as early:
         early.answer()
 
@@ -192,7 +192,7 @@ def test_offsets_of_a_transaction_say_whose_it_is_before_and_with_tags() -> None
 
 def test_who_comes_while_it_closes_is_shown_out(broker: Broker) -> None:
     for _ in range(20):
-        with Proxy({_free_ports(1)[0]: broker.port}) as proxy:
+        with Proxy({free_ports(1)[0]: broker.port}) as proxy:
             early = [fresh(proxy) for _ in range(5)]
         for one in early:
             with closing(one), pytest.raises(ConnectionResetError):

@@ -8,7 +8,6 @@ import copy
 import json
 import os
 import shlex
-import socket
 import subprocess
 import time
 import uuid
@@ -24,19 +23,12 @@ from sluice_schemas.registry import ConfluentFraming, Registry, connect
 from sluice_schemas.released import newest, released
 from sluice_schemas.topics import TOPICS, subject_of
 from tests.contract.fake_registry import FakeRegistry
+from tests.support.ports import free_port
 from tests.unit.schemas_strategies import IMAGE, VERDICT
 
 SETTING = "SLUICE_TEST_REGISTRY"
 ROOTS = ("", "/apis/ccompat/v7")  # where registries put Confluent's API
 START_S = 180.0
-
-
-def free_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def find_root(address: str, alive: Callable[[], bool]) -> str:

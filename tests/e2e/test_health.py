@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from sluice.bus.embedded import free_port
 from sluice.core.events import EVENTS
 from sluice.models.canaries import SHIPPED
 from tests.chaos.stage import Stage
 from tests.chaos.worker import Worker
 from tests.support.brokers import EMBEDDED
+from tests.support.ports import free_port
 
 pytestmark = [*EMBEDDED, pytest.mark.timeout(600)]
 WITHIN_S = 240.0

@@ -14,12 +14,12 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from typer.testing import CliRunner
 
 from sluice.bus import diagnosis
-from sluice.bus.embedded import free_port
 from sluice.cli import app
 from sluice.cli.frame import Invocation
 from tests.support.brokers import EMBEDDED
 from tests.support.canaries import Canary, holds
 from tests.support.evidence import EVENTS, KEY, Evidence, Place, gather, settings
+from tests.support.ports import free_port
 
 pytestmark = [*EMBEDDED, pytest.mark.timeout(900)]  # what all tests here look at is made once
 

@@ -12,7 +12,6 @@ from time import monotonic
 
 import pytest
 
-from sluice.bus.embedded import free_port
 from sluice_sim.observer import Observer
 from sluice_sim.options import Options, Shares
 from sluice_sim.report import Report
@@ -26,6 +25,7 @@ from tests.chaos.trial import POLL_S, read_again
 from tests.chaos.worker import SLUICE, Worker
 from tests.support.brokers import EMBEDDED
 from tests.support.fetching import IMPATIENT, fetching
+from tests.support.ports import free_port
 
 pytestmark = [*EMBEDDED, pytest.mark.timeout(900)]
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from sluice.bus.embedded import free_port
 from sluice.cli import app
 from sluice.cli.frame import Invocation
 from sluice.core.errors import DependencyDown
@@ -23,6 +22,7 @@ from tests.chaos.stage import Stage
 from tests.chaos.worker import Worker
 from tests.support.brokers import EMBEDDED
 from tests.support.fetching import IMPATIENT, fetching
+from tests.support.ports import free_port
 
 pytestmark = [*EMBEDDED, pytest.mark.timeout(600)]
 

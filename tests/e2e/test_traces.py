@@ -13,7 +13,6 @@ import pytest
 from confluent_kafka import Message
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from sluice.bus.embedded import free_port
 from sluice.settings.environment import without_settings
 from sluice_schemas import read_trace
 from sluice_sim.broker import Topics
@@ -21,6 +20,7 @@ from tests.chaos.stage import Stage
 from tests.chaos.worker import Worker
 from tests.support.brokers import EMBEDDED
 from tests.support.outputs import published
+from tests.support.ports import free_port
 
 try:
     from oteltap import OtelTapHttpProtobufReceiver, OtelTapHttpProtobufReceiverSettings

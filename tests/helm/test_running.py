@@ -11,7 +11,6 @@ from urllib.request import urlopen
 
 import pytest
 
-from sluice.bus.embedded import free_port
 from sluice.settings.environment import without_settings
 from tests.chaos.stage import Stage
 from tests.chaos.worker import SLUICE
@@ -19,6 +18,7 @@ from tests.helm.chart import Helm, Resource, example, merged
 from tests.helm.pods import mounted, variables
 from tests.helm.policies import consumer, of, one, pod
 from tests.support.brokers import EMBEDDED
+from tests.support.ports import free_port
 
 pytestmark = [*EMBEDDED]
 
@@ -75,7 +75,7 @@ def test_the_consumer_starts_within_its_probes_and_leaves_within_its_grace(
                 time.sleep(0.2)
             assert asked(container["livenessProbe"], port) == 200
             assert list(tmp_path.glob(f"*{variables(container)['SLUICE_KAFKA__TRANSACTIONAL_ID']}*")), "no journal"
-            with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
+            with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as page:
                 assert b"\nsluice_ready" in page.read()
             process.send_signal(signal.SIGTERM)
             assert process.wait(pod(one(made, "StatefulSet"))["terminationGracePeriodSeconds"]) == 0

@@ -18,7 +18,6 @@ import numpy as np
 from confluent_kafka import Producer
 from safetensors.numpy import save_file
 
-from sluice.bus.embedded import free_port
 from sluice_schemas import Generator, Image, ImageGenerated, encode
 from sluice_sim.options import Options, Shares
 from sluice_sim.sender import Delivery, Pace, send
@@ -31,6 +30,7 @@ from tests.observability.prometheus import SCRAPE_S, Prometheus, Series, scrapin
 from tests.support.collector import Collector, collector
 from tests.support.fetching import IMPATIENT, fetching
 from tests.support.plugins import installed, marked_picture
+from tests.support.ports import free_port
 
 JOB, POISONED = "sluice", "poisoned"
 WITHIN_S = 240.0

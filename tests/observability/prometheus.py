@@ -16,8 +16,8 @@ from urllib.request import urlopen
 
 import yaml
 
-from sluice.bus.embedded import free_port
 from tests.observability import files
+from tests.support.ports import free_port
 
 SCRAPE_S = 0.5
 WINDOW = "10s"  # what stands for Grafana's $__rate_interval

@@ -3,13 +3,11 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from random import Random
 
 import pytest
 from confluent_kafka import KafkaException
@@ -18,12 +16,12 @@ from confluent_kafka.admin import AdminClient
 from sluice.bus.client import open_admin
 from sluice.bus.embedded import await_broker, embedded_broker, start_leashed, stop_leashed
 from sluice.core.deadline import Deadline
+from tests.support.ports import HOST, free_ports, listens
 
 START_TIMEOUT_S = 180.0
 EMBEDDED = (pytest.mark.embedded,)
 KAFKA = (pytest.mark.kafka,)
 CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qg"
-HOST = "127.0.0.1"
 ANSWER_WITHIN_S = 2.0
 NOTICED_AFTER_MS = 3000  # Kafka's 9 s would be most of a trial's time
 
@@ -62,7 +60,7 @@ class Cluster:
     """
 
     def __init__(self, folder: Path, size: int) -> None:
-        free = _free_ports(4 * size)
+        free = free_ports(4 * size)
         ports, controllers, fronts, backs = (free[kind::4] for kind in range(4))
         self.ports = dict(enumerate(ports, start=1))
         self.address = ",".join(f"{HOST}:{port}" for port in self.ports.values())
@@ -77,7 +75,7 @@ class Cluster:
     @property
     def whole(self) -> bool:
         """Whether every node answers and holds an up-to-date copy of every partition."""
-        if not all(map(_listens, self.ports.values())):
+        if not all(map(listens, self.ports.values())):
             return False
         self._admin = self._admin or open_admin({"bootstrap.servers": self.address, "log_level": 0}, lambda _: None)
         try:
@@ -183,19 +181,3 @@ def _kafka_home() -> Path:
     if not shutil.which("java"):
         pytest.skip("Apache Kafka needs Java 17, and there is no java on the PATH")
     return Path(home)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports below those that clients are given: one of them may not take the port of a node that is down."""
-    dice = Random(time.monotonic_ns())
-    found: set[int] = set()
-    while len(found) < count:
-        port = dice.randrange(12_000, 32_000)
-        if not _listens(port):
-            found.add(port)
-    return sorted(found)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0

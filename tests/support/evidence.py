@@ -13,7 +13,6 @@ from time import monotonic, sleep
 
 from confluent_kafka import Producer
 
-from sluice.bus.embedded import free_port
 from sluice.settings.environment import without_settings
 from sluice_schemas.signing import new_key
 from tests.chaos.stage import Stage
@@ -22,6 +21,7 @@ from tests.support.collector import Collector, collector
 from tests.support.gossip_store import GossipStore, gossip_store
 from tests.support.outputs import headers_of, letter_of, published, remainder
 from tests.support.planted import MAX_INLINE_BYTES, PICTURES, Planted, often, planted, sick, unreadable
+from tests.support.ports import free_port
 
 SLUICE = Path(sys.executable).with_name("sluice")
 WITHIN_S = 200.0

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from traceback import format_exc
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
@@ -122,7 +122,7 @@ def _asked(process: subprocess.Popen[bytes], games: tuple[Sequence[Game], ...]) 
     assert process.stdin
     assert process.stdout
     pickle.dump(games, process.stdin)
-    process.stdin.close()
+    process.stdin.flush()  # it stays open: its end tells the process that nobody listens any more
     while True:
         try:
             yield pickle.load(process.stdout)  # noqa: S301  from our own process
@@ -154,12 +154,18 @@ class _Player:
 def main() -> None:
     """Play what stdin holds; leave without an end of the interpreter, for producers that hang are still there."""
     together, alone = pickle.load(sys.stdin.buffer)  # noqa: S301  from our own process
+    Thread(target=_leave_when_nobody_listens, daemon=True).start()
     player = _Player(sys.stdout.buffer)
     with ThreadPoolExecutor(AT_ONCE) as threads:
         list(threads.map(player.play, range(len(together)), together))
     for index, game in enumerate(alone, len(together)):
         player.play(index, game)
     os._exit(0)
+
+
+def _leave_when_nobody_listens() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
 
 
 if __name__ == "__main__":

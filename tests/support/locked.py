@@ -16,8 +16,9 @@ from sluice.bus.client import open_admin
 from sluice.bus.embedded import await_broker, start_leashed, stop_leashed
 from sluice.core.deadline import Deadline
 from sluice.settings import Kafka
-from tests.support.brokers import CLUSTER_ID, HOST, START_TIMEOUT_S, _free_ports, _kafka_home
+from tests.support.brokers import CLUSTER_ID, START_TIMEOUT_S, _kafka_home
 from tests.support.certificates import Authority, Identity
+from tests.support.ports import HOST, free_ports
 
 SOON: dict[str, str | int | float | bool] = {"fetch.wait.max.ms": 20, "heartbeat.interval.ms": 100}
 _PROPERTIES = """
@@ -124,7 +125,7 @@ def _configured(home: Path, folder: Path, passwords: Mapping[str, str]) -> Locke
     authority = Authority(folder, "authority")
     identity = authority.sign("broker", address=HOST)
     (folder / "keystore.pem").write_bytes(identity.key.read_bytes() + identity.certificate.read_bytes())
-    scram, mtls, plain, controller = _free_ports(4)
+    scram, mtls, plain, controller = free_ports(4)
     config = folder / "server.properties"
     config.write_text(
         _PROPERTIES.format(host=HOST, folder=folder, scram=scram, mtls=mtls, admin=plain, controller=controller)

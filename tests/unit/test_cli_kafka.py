@@ -32,6 +32,7 @@ from sluice_schemas import (
     wire,
 )
 from tests.support.brokers import embedded
+from tests.support.buses import PATIENCE_S
 
 pytestmark = pytest.mark.embedded
 
@@ -217,8 +218,9 @@ def records(broker: str, topic: str) -> list[tuple[bytes | None, bytes | None, o
     consumer = Consumer({"bootstrap.servers": broker, "group.id": "test", "enable.partition.eof": True})
     consumer.assign([TopicPartition(topic, 0, 0)])
     found: list[tuple[bytes | None, bytes | None, object]] = []
-    while (message := consumer.poll(10)) is not None and message.error() is None:
+    while (message := consumer.poll(PATIENCE_S)) is not None and message.error() is None:
         found.append((message.key(), message.value(), message.headers()))
+    assert message is not None, "the broker falls silent"
     consumer.close()
     return found
 

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner, Result
 
-from sluice.bus.embedded import free_port
 from sluice.cli import app
 from sluice.cli.frame import Invocation
 from sluice.core.errors import BadSettings, DependencyDown
@@ -17,6 +16,7 @@ from sluice.telemetry import scrape as scraping
 from sluice.telemetry.health import Check
 from sluice.telemetry.http import Reply, probe, serving
 from sluice.telemetry.scrape import Page, Silence, parse, scrape
+from tests.support.ports import free_port
 from tests.support.raw_http import talk
 
 METRICS = """
