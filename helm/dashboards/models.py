@@ -42,9 +42,13 @@ _LANE = Row(
             {"splits": "sum(increase(sluice_lane_splits_total{OURS}[$__rate_interval]))"},
         ),
         Panel(
-            "Scores that are no numbers",
-            "Images whose scores were not finite; they are INDETERMINATE if float32 does not help either.",
-            {"images": "sum(increase(sluice_lane_non_finite_total{OURS}[$__rate_interval]))"},
+            "Scores that mean nothing",
+            "Images with scores that were not finite, or an embedding without direction;"
+            " they are INDETERMINATE if float32 does not help either.",
+            {
+                "not finite": "sum(increase(sluice_lane_non_finite_total{OURS}[$__rate_interval]))",
+                "no direction": "sum(increase(sluice_lane_no_direction_total{OURS}[$__rate_interval]))",
+            },
         ),
         Panel(
             "Canaries",

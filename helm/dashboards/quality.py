@@ -63,10 +63,11 @@ _SCORES = Row(
             quantiles("sluice_aesthetic_score", 0.05, 0.5, 0.95),
         ),
         Panel(
-            "Scores that are no numbers, and those scored again",
+            "Scores that mean nothing, and those scored again",
             "Images a second.",
             {
                 "not finite": "sum(rate(sluice_lane_non_finite_total{OURS}[$__rate_interval]))",
+                "no direction": "sum(rate(sluice_lane_no_direction_total{OURS}[$__rate_interval]))",
                 "scored again": "sum(rate(sluice_lane_rechecks_total{OURS}[$__rate_interval]))",
             },
             unit="cps",

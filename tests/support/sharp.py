@@ -17,7 +17,7 @@ from sluice_schemas import Status
 from tests.support import jobs
 from tests.support.checkpoints import save
 
-NEVER = 2.0
+NEVER = 0.999
 FIRES_ABOVE = 0.0005
 
 

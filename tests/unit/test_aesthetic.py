@@ -1,7 +1,7 @@
 """The aesthetic heads: five layers without activations are one affine map, and only whole heads are read."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +59,7 @@ def test_the_v1_head_is_one_layer(tmp_path: Path) -> None:
     assert head.digest == hashlib.sha256((tmp_path / "v1.safetensors").read_bytes()).hexdigest()
 
 
-LAYER = {"weight": torch.ones(1, 24), "bias": torch.zeros(1)}
+LAYER = {"weight": torch.linspace(-1, 1, 24).unsqueeze(0), "bias": torch.zeros(1)}
 
 
 @pytest.mark.parametrize(
@@ -76,6 +76,39 @@ LAYER = {"weight": torch.ones(1, 24), "bias": torch.zeros(1)}
 def test_a_head_that_does_not_fit_is_refused(tmp_path: Path, state: Mapping[str, Tensor], says: str) -> None:
     with pytest.raises(WeightsNotAttested, match=says):
         read(write(tmp_path / "head.safetensors", state), 24)
+
+
+@pytest.mark.parametrize(
+    ("weight", "says"),
+    [
+        (torch.zeros(1, 24), "the weight of layer 0 is zero in row 0"),
+        (torch.ones(1, 24), "the weight of layer 0 holds one number throughout row 0"),
+        (torch.linspace(-1e20, 1e20, 24).unsqueeze(0), "the weight of layer 0 has a row of length"),
+        (torch.linspace(-1e-20, 1e-20, 24).unsqueeze(0), "the weight of layer 0 has a row of length"),
+    ],
+)
+def test_a_head_that_says_the_same_of_every_picture_is_refused(tmp_path: Path, weight: Tensor, says: str) -> None:
+    with pytest.raises(WeightsNotAttested, match=says) as refusal:
+        read(write(tmp_path / "head.safetensors", LAYER | {"weight": weight}), 24)
+    assert refusal.value.exit_code == 74
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda s: s["2.weight"].zero_(), "the weight of layer 1 is zero in row 0"),
+        (lambda s: s["4.weight"][5].zero_(), "the weight of layer 2 is zero in row 5"),
+        (lambda s: s["7.bias"].fill_(1e30), "the bias of layer 4 holds numbers as large as"),
+        (lambda s: [s[name].mul_(1e-3) for name in ("2.weight", "4.weight")], "the weight of all layers together has"),
+    ],
+)
+def test_one_layer_that_was_not_written_is_enough(
+    tmp_path: Path, change: Callable[[dict[str, Tensor]], object], says: str
+) -> None:
+    state = v2(24).state_dict()
+    change(state)
+    with pytest.raises(WeightsNotAttested, match=says):
+        read(write(tmp_path / "head.safetensors", state, "layers."), 24)
 
 
 def test_a_pickle_is_refused(tmp_path: Path) -> None:

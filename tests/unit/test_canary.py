@@ -149,6 +149,59 @@ def test_without_known_answers_the_first_exact_ones_are_kept_and_the_next_compar
         asked.turn()
 
 
+TWO = [Canary("bird", b"data", None), Canary("glyph", b"other", None)]
+
+
+def at(*cosines: float) -> Scores:
+    concepts = (Concept(f"sd.c{n:02}", c, 0.2, 0.0, c - 0.2, c > 0.2) for n, c in enumerate(cosines, start=1))
+    return Scores(tuple(concepts), reference_has_nsfw=False, guard_band_recheck=False, clip=None)
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ([at(0.0, 0.0), at(0.0, 0.0)], "answers are all near 0"),
+        ([at(0.0, -0.0), at(1e-9, 0.009)], "answers are all near 0"),
+        ([at(0.1, -0.2), at(0.1, -0.2)], "answers do not depend on the picture: those to 2"),
+        ([at(0.1, -0.2), at(0.10001, -0.20001)], "answers do not depend on the picture"),
+    ],
+)
+@pytest.mark.parametrize("known", [True, False])
+def test_answers_that_do_not_come_from_looking_are_wrong_even_where_they_are_known(
+    answers: list[Scores],
+    said: str,
+    known: bool,  # noqa: FBT001
+) -> None:
+    ends = Ends(list(answers))
+    asked = ends.asking(None)
+    asked.known = [replace(c, answer=a if known else None) for c, a in zip(TWO, answers, strict=True)]
+    with pytest.raises(WrongCanary, match=said):
+        asked.turn()
+    assert not asked.right or ends.observed["right"] == 0
+    assert ends.observed["wrong"] == 1
+
+
+@pytest.mark.parametrize(
+    "answers", [[at(0.1, 0.0), at(0.0, 0.0)], [at(0.1, -0.2), at(0.1, -0.1998)], [at(-0.02, -0.3), at(0.0, -0.3)]]
+)
+def test_answers_that_differ_and_of_which_one_is_far_from_0_are_taken(answers: list[Scores]) -> None:
+    ends = Ends(list(answers))
+    asked = ends.asking(None)
+    asked.known = list(TWO)
+    asked.turn()
+    asked.turn()
+    assert asked.right
+
+
+def test_one_picture_taken_along_twice_may_get_one_answer() -> None:
+    ends = Ends([at(0.1, -0.2), at(0.1, -0.2)])
+    asked = ends.asking(None)
+    asked.known = [TWO[0], replace(TWO[0], name="again")]
+    asked.turn()
+    asked.turn()
+    assert asked.right
+
+
 def test_an_answer_that_does_not_come_in_time_is_late() -> None:
     ends = Ends()
     asked = ends.asking(scores())

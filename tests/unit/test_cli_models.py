@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
 from sluice.cli import app
 from sluice.cli.frame import Invocation
 from sluice.core.errors import BadSettings, WeightsNotAttested
 from tests.support import images
-from tests.support.checkpoints import Shape, pin, write_bundle
+from tests.support.checkpoints import Shape, pin, save, write_bundle
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +46,30 @@ def test_verify_compares_every_file_with_its_pin() -> None:
     bad = sluice("models", "verify", "tiny")
     assert bad.exit_code == 1
     assert "pinned is" in bad.stdout
+
+
+def test_weights_that_mean_nothing_are_refused_by_every_command_that_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pinned, so that their SHA-256 is right: what is wrong with them is what they hold."""
+    folder = write_bundle(Path("tiny"))
+    monkeypatch.setenv("SLUICE_MODELS__BUNDLE", "tiny")
+    weights = folder / "safety_checker/model.safetensors"
+    state = load_file(weights)
+    save(weights, state | {"visual_projection.weight": torch.zeros_like(state["visual_projection.weight"])})
+    pin(folder)
+    verified = sluice("models", "verify", "--json")
+    files = {file["name"]: file["problem"] for file in json.loads(verified.stdout)["files"]}
+    assert verified.exit_code == 1
+    assert [name for name, problem in files.items() if problem] == ["safety_checker/model.safetensors"]
+    said = "key 'visual_projection.weight' is zero in row 0"
+    Path("a.png").write_bytes(images.encode(images.solid()))
+    assert said in files["safety_checker/model.safetensors"]
+    for command in (("models", "attest"), ("models", "canaries"), ("moderate", "a.png")):
+        error = sluice(*command).exception
+        assert isinstance(error, WeightsNotAttested), command
+        assert said in str(error)
+    rows = {row["what"]: row for row in json.loads(sluice("doctor", "--json").stdout)}
+    assert rows["models"]["state"] == "fail"
+    assert said in rows["models"]["found"]
 
 
 def test_a_bundle_must_be_named_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,6 +106,22 @@ def test_what_its_libraries_raise_makes_the_picture_unscorable(model: NudeNet) -
         model.score([np.zeros((0, 0, 3), np.uint8)])
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_is_not_finite_is_no_part_that_was_not_seen(
+    model: NudeNet, monkeypatch: pytest.MonkeyPatch, bad: float
+) -> None:
+    """NudeNet itself drops such a detection, and would report nothing."""
+
+    class Session:
+        def run(self, *_: object) -> list[object]:
+            return [np.full((1, 22, 2100), bad, np.float32)]
+
+    monkeypatch.setattr(model._detector.onnx_session, "_runs", Session())
+    with pytest.raises(Unscorable) as failure:
+        model.score([drawn()])
+    assert failure.value.reason == "non_finite"
+
+
 def test_it_names_its_weights(model: NudeNet) -> None:
     assert model.ref.role == "nudenet"
     assert len(model.ref.digest) == 64

@@ -100,3 +100,15 @@ def test_importing_the_models_does_not_import_its_libraries() -> None:
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_number_that_is_not_finite_is_no_score(model: OpenNsfw, monkeypatch: pytest.MonkeyPatch, bad: float) -> None:
+    class Session:
+        def run(self, *_: object) -> list[object]:
+            return [np.full((1, 2), bad, np.float32)]
+
+    monkeypatch.setattr(model._classifier._session, "_runs", Session())
+    with pytest.raises(Unscorable) as failure:
+        model.score([np.zeros((256, 256, 3), np.uint8)])
+    assert failure.value.reason == "non_finite"

@@ -146,6 +146,13 @@ def test_a_number_that_is_not_finite_is_indeterminate_even_when_another_rule_blo
     assert Policy.of("t", 1, Rules()).decide(scores(), None, coverage=number).status is Status.INDETERMINATE
 
 
+@pytest.mark.parametrize("values", [(0.1, 0.9), (0.9, 0.1)])
+def test_of_two_opinions_of_one_name_the_higher_counts(values: tuple[float, float]) -> None:
+    found = replace(scores(), opinions=tuple(Score("nudenet", "EXPOSED", value) for value in values))
+    rules = Rules(opinions=(OpinionRule("nudenet", "EXPOSED", 0.5, Status.BLOCK),))
+    assert decide(rules, found).status is Status.BLOCK
+
+
 def test_a_missing_concept_or_opinion_is_indeterminate() -> None:
     found = scores()
     assert decide(Rules(), replace(found, concepts=found.concepts[:-1])) == Decision(

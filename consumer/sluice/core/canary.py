@@ -1,7 +1,8 @@
 """Canaries: known pictures, judged beside the real ones by the same decoders, lane and policy, and never published.
 
 Their answers are known, or are the first ones that the lane gave in float32, looked at one by one. Whoever answers
-differently later may have misjudged real pictures, too: nothing further is published.
+differently later may have misjudged real pictures, too: nothing further is published. So may whoever answers alike for
+different pictures, or with nothing but zeros, whatever the answers that are known.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +18,12 @@ AGAIN_S = 1.0
 
 CROWDED = frozenset({"decode_timeout", "decoder_crash", "decoder_memory"})
 """What a crowded machine, or a killer of processes, may do to any picture: no answer, and no wrong one either."""
+
+ALIKE = 1e-4
+"""Of different pictures some cosine lies further apart than this: by 0.1 and more, be the weights trained or random."""
+
+NOTHING = 0.01
+"""Of some canary some cosine lies further from 0 than this. An embedding without direction has cosines of exactly 0."""
 
 NOT_ALLOWED = "format_not_allowed"
 HINT = "nothing further is published; a new process loads and attests anew, and if that does not help: sluice doctor"
@@ -135,6 +142,8 @@ class Canaries:
                 self.known[number] = replace(canary, answer=found)
             elif said := self._different(canary.answer, found, picture):
                 raise self._wrong(f"{canary.name}: {said}")
+        if said := meaningless([canary.data for canary in self.known], answers):
+            raise self._wrong(said)
         self._round = self._begun_at_s = None
         if self.right:
             self._observe("sluice.canary.answers", len(self.known), {"result": "right"})
@@ -170,6 +179,21 @@ class Canaries:
     def _wrong(self, said: str) -> WrongCanary:
         self._observe("sluice.canary.answers", 1, {"result": "wrong"})
         return WrongCanary(f"canary {said}; {HINT}")
+
+
+def meaningless(pictures: Sequence[bytes], answers: Sequence[Scores | Rejection]) -> str:
+    """Say why the answers to these pictures, whatever they are, do not come from looking; empty when they may."""
+    different = {
+        data: [concept.cosine for concept in found.concepts]
+        for data, found in zip(pictures, answers, strict=True)
+        if isinstance(found, Scores)
+    }
+    cosines = list(zip(*different.values(), strict=True))
+    if not any(abs(cosine) > NOTHING for of_one in cosines for cosine in of_one):
+        return f"answers are all near 0: no score of any picture is further from it than {NOTHING:g}"
+    if len(different) > 1 and not any(max(of_one) - min(of_one) > ALIKE for of_one in cosines):
+        return f"answers do not depend on the picture: those to {len(different)} lie within {ALIKE:g}"
+    return ""
 
 
 def different(answer: Scores, found: Scores, tolerance: float) -> str:

@@ -6,7 +6,7 @@ SluiceError
 |     |-- Refused              the event asks for something policy forbids (a reference, a size)
 |     |-- Unfetchable          the store answered that the image is not there
 |     |-- Unreadable           the bytes are not an image we can decode within the limits
-|     |-- Unscorable           a model gave no finite answer
+|     |-- Unscorable           a model gave no meaningful answer
 |     `-- Poisonous            the process died with it in flight, again and again
 |-- DependencyDown             store, registry or device busy: pause and keep polling; never a dead letter
 |-- TransactionAborted         nothing was published; flights stay; land again next turn
@@ -17,7 +17,7 @@ SluiceError
       |-- DeviceLost           the model lane died or hangs
       |-- TooManyDeadLetters   the fuse is blown
       |-- WrongCanary          a known picture got another answer, or none in time
-      |-- WeightsNotAttested   weights missing, altered, or of the wrong shape
+      |-- WeightsNotAttested   weights missing, altered, of the wrong shape, or without meaning
       `-- BadSettings          a setting cannot be used
           `-- BadPolicy        a policy cannot be used
 
@@ -73,7 +73,7 @@ class Unreadable(Rejection):
 
 
 class Unscorable(Rejection):
-    """A model gave no finite answer for this image."""
+    """A model gave no meaningful answer for this image: a number that is none, an embedding without direction."""
 
     stage = "score"
 
@@ -137,7 +137,7 @@ class TooManyDeadLetters(Fatal):
 
 
 class WeightsNotAttested(Fatal):
-    """Weights are missing, altered, or not of the layout they claim."""
+    """Weights are missing, altered, not of the layout they claim, or degenerate: they give every picture one answer."""
 
     exit_code = 74
 

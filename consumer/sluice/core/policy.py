@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from itertools import chain
 
-from sluice.core.domain import Decision, Picture, Scores
+from sluice.core.domain import Decision, Picture, Score, Scores
 from sluice_schemas import Audience, Concept, ImageGenerated, PolicyRef, Status
 
 CONCEPTS = tuple(f"sd.c{number:02}" for number in range(1, 18))
@@ -64,6 +64,10 @@ class OpinionRule:
     at_least: float
     action: Status
 
+    def means(self, score: Score) -> bool:
+        """Whether this is a score of that model and label, and high enough; of several any one will do."""
+        return (score.model, score.label) == (self.model, self.label) and score.value >= self.at_least
+
 
 @dataclass(frozen=True, slots=True)
 class CoverageRule:
@@ -96,9 +100,8 @@ class Rules:
             rule = self.concept_rule(concept.id)
             if rule and rule.fires(concept, self.strength):
                 yield rule.action or self.any_concept, f"concept:{concept.id}"
-        values = {(score.model, score.label): score.value for score in scores.opinions}
         for opinion in self.opinions:
-            if values[opinion.model, opinion.label] >= opinion.at_least:
+            if any(opinion.means(score) for score in scores.opinions):
                 yield opinion.action, f"opinion:{opinion.model}/{opinion.label}"
         if self.coverage and coverage < self.coverage.below:
             yield self.coverage.action, "coverage_below"

@@ -123,6 +123,7 @@ MetricName = Literal[
     "sluice.lane.rechecks",
     "sluice.lane.splits",
     "sluice.lane.non_finite",
+    "sluice.lane.no_direction",
     "sluice.decoder.deaths",
     "sluice.model.load.time",
     "sluice.ready",

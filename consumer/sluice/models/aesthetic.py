@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from sluice.core.errors import WeightsNotAttested
 from sluice.models.clip import Vector
+from sluice.models.degenerate import REMEDY, larger, rows
 
 _LAYER = re.compile(r"^(?:layers\.)?(?:(\d+)\.)?(weight|bias)$")
 Layer = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -60,7 +62,19 @@ def read(path: Path, width: int) -> Affine:
         expected = weight.shape[0]
     if expected != 1 or not all(np.isfinite(part).all() for layer in layers for part in layer):
         raise WeightsNotAttested(f"{path}: the head must end in one finite number")
-    return Affine(*fold(layers), hashlib.sha256(path.read_bytes()).hexdigest())
+    return Affine(*_sane(path, layers), hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _sane(path: Path, layers: list[Layer]) -> tuple[NDArray[np.float64], float]:
+    """Fold the layers. Raises WeightsNotAttested when one of them, or what they make together, is degenerate."""
+    weight, bias = fold(layers)
+    parts = {f"weight of layer {number}": rows(torch.from_numpy(layer[0])) for number, layer in enumerate(layers)}
+    parts |= {f"bias of layer {number}": larger(np.abs(layer[1]).max()) for number, layer in enumerate(layers)}
+    parts |= {"weight of all layers together": rows(torch.from_numpy(weight[np.newaxis])), "bias": larger(abs(bias))}
+    for part, said in parts.items():
+        if said:
+            raise WeightsNotAttested(f"{path}: the {part} {said}; {REMEDY}")
+    return weight, bias
 
 
 def _layers(path: Path, tensors: dict[str, NDArray[np.float64]]) -> list[Layer]:

@@ -6,8 +6,8 @@ SHA-256. With it, every file that is read must be listed and match; a file nobod
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from transformers import CLIPConfig, CLIPTokenizer
 from sluice.core.errors import BadSettings, WeightsNotAttested
 from sluice.models import hub
 from sluice.models.convert import sha256_of
-from sluice.models.layout import Weights, checker_shapes, clip_shapes, read_config, read_weights
+from sluice.models.layout import Shapes, Weights, checker_shapes, clip_shapes, read_config, read_weights
 
 STARTER = Path(__file__).parent / "starter"
 REQUIRED = (
@@ -25,6 +25,10 @@ REQUIRED = (
     "safety_checker/config.json",
     "safety_checker/model.safetensors",
 )
+WEIGHTS = "model.safetensors"
+SHAPES: Mapping[str, Callable[[CLIPConfig], Shapes]] = {"clip": clip_shapes, "safety_checker": checker_shapes}
+"""What the checkpoint in each folder must hold."""
+
 TOKENIZER = (
     "tokenizer.json",
     "vocab.json",
@@ -99,27 +103,49 @@ def locate(name: str) -> Files:
 
 
 def verify(files: Files) -> VerifyReport:
-    """Hash every file and compare it with its pin."""
-    return VerifyReport(files.name, files.revision, tuple(_verify(files, name) for name in sorted(files.paths)))
+    """Hash every file, compare it with its pin, and read the weights as loading does."""
+    hashed = _hashed(files)
+    reports = [replace(report, problem=report.problem or _unreadable(files, report.name)) for report in hashed.files]
+    return replace(hashed, files=tuple(reports))
 
 
 def read(name: str) -> Bundle:
     """Find, verify and read a bundle. Raises WeightsNotAttested naming the file, and the key where there is one."""
     files = locate(name)
-    for report in verify(files).files:
+    for report in _hashed(files).files:
         if report.problem:
             raise WeightsNotAttested(f"{report.path}: {report.problem}")
-    paths = files.paths
-    clip_config, checker_config = (read_config(paths[f"{part}/config.json"]) for part in ("clip", "safety_checker"))
+    (clip_config, clip), (checker_config, checker) = (_checkpoint(files, part) for part in SHAPES)
     return Bundle(
         name=files.name,
         revision=files.revision,
         clip_config=clip_config,
-        clip=read_weights(paths["clip/model.safetensors"], clip_shapes(clip_config)),
+        clip=clip,
         checker_config=checker_config,
-        checker=read_weights(paths["safety_checker/model.safetensors"], checker_shapes(checker_config)),
-        tokenizer=_tokenizer(paths["clip/config.json"].parent, clip_config),
+        checker=checker,
+        tokenizer=_tokenizer(files.paths["clip/config.json"].parent, clip_config),
     )
+
+
+def _checkpoint(files: Files, part: str) -> tuple[CLIPConfig, Weights]:
+    config = read_config(files.paths[f"{part}/config.json"])
+    return config, read_weights(files.paths[f"{part}/{WEIGHTS}"], SHAPES[part](config))
+
+
+def _unreadable(files: Files, name: str) -> str:
+    """Say why a file of weights does not load; empty when it does, and for any other file."""
+    part, _, file = name.partition("/")
+    if file != WEIGHTS:
+        return ""
+    try:
+        _checkpoint(files, part)
+    except WeightsNotAttested as error:
+        return str(error)
+    return ""
+
+
+def _hashed(files: Files) -> VerifyReport:
+    return VerifyReport(files.name, files.revision, tuple(_verify(files, name) for name in sorted(files.paths)))
 
 
 def _folder(folder: Path) -> Files:

@@ -8,7 +8,7 @@ pools; slicing token ids instead drops it and scores an arbitrary position (torc
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import CLIPTextModel
 
+from sluice.models import direction
 from sluice_schemas import Clip
 
 MAX_CHARACTERS = 32_768
@@ -73,7 +74,10 @@ class Tokenizer:
 
 
 class PromptEncoder:
-    """Unit text embeddings in float32, remembered by token ids. For one thread: the lane's."""
+    """Unit text embeddings in float32, remembered by token ids. For one thread: the lane's.
+
+    What has no direction is embedded once more, alone; if that does not help it is NaN, and not remembered.
+    """
 
     def __init__(self, tower: CLIPTextModel, projection: Tensor, *, cache: int) -> None:
         self._tower = tower
@@ -87,9 +91,13 @@ class PromptEncoder:
         found = {ids: self._known[ids] for ids in wanted if ids in self._known}
         for batch in passes([ids for ids in wanted if ids not in found]):
             found.update(zip(batch, self._embed(batch), strict=True))
+        for ids in undirected(wanted, found):
+            found[ids] = self._embed([ids])[0]
+        lost = set(undirected(wanted, found))
         for ids in wanted:
-            self._known[ids] = found[ids]
-            self._known.move_to_end(ids)
+            if ids not in lost:
+                self._known[ids] = found[ids]
+                self._known.move_to_end(ids)
         while len(self._known) > self._capacity:
             self._known.popitem(last=False)
         return found
@@ -102,8 +110,9 @@ class PromptEncoder:
         longest = max(map(len, batch))
         padded = torch.tensor([ids + ids[-1:] * (longest - len(ids)) for ids in batch], device=self._projection.device)
         pooled = self._tower(input_ids=padded).pooler_output
-        embeddings = torch.nn.functional.linear(pooled, self._projection)
-        return np.asarray(torch.nn.functional.normalize(embeddings).cpu().numpy(), dtype=np.float32)
+        embeddings = direction.unit(torch.nn.functional.linear(pooled, self._projection))
+        lost = torch.from_numpy(~direction.directed(direction.lengths(pooled).cpu().numpy()))
+        return np.asarray(embeddings.cpu().masked_fill(lost.unsqueeze(1), torch.nan).numpy(), dtype=np.float32)
 
 
 def passes(sequences: Iterable[Ids]) -> Iterator[Sequence[Ids]]:
@@ -113,10 +122,16 @@ def passes(sequences: Iterable[Ids]) -> Iterator[Sequence[Ids]]:
         yield from (batch[first : first + PASS] for first in range(0, len(batch), PASS))
 
 
+def undirected(sequences: Iterable[Ids], embeddings: Mapping[Ids, Vector]) -> list[Ids]:
+    """Return the sequences whose embedding has no direction."""
+    return [ids for ids in sequences if not np.isfinite(embeddings[ids]).all()]
+
+
 def unit(embedding: Vector) -> Vector:
-    """Scale image embeddings (..., P) to length one."""
-    norm = np.linalg.norm(embedding, axis=-1, keepdims=True)
-    return np.asarray(embedding / np.maximum(norm, np.float32(1e-12)), dtype=np.float32)
+    """Scale image embeddings (..., P) to length one; one without direction becomes NaN."""
+    found = direction.directed(np.linalg.norm(embedding.astype(np.float64), axis=-1, keepdims=True))
+    norm = np.linalg.norm(np.where(found, embedding, np.float32(1)), axis=-1, keepdims=True)
+    return np.where(found, embedding / norm, np.float32(np.nan)).astype(np.float32)
 
 
 def agreement(image: Vector, prompt: Prompt, embeddings: dict[Ids, Vector]) -> Clip:

@@ -16,6 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sluice.core.errors import WeightsNotAttested
+from sluice.models.degenerate import REMEDY, complaint
+from sluice.models.layout import canonical
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,8 @@ class ConvertReport:
 def convert(source: Path, target: Path, *, sha256: str | None = None) -> ConvertReport:
     """Write the tensors of a pickled checkpoint to a safetensors file, names unchanged.
 
-    Raises WeightsNotAttested when the pickle's SHA-256 is not the given one or when it holds anything but tensors.
+    Raises WeightsNotAttested when the pickle's SHA-256 is not the given one, or when it holds anything but tensors that
+    may have been trained.
     """
     source_sha256 = sha256_of(source)
     if sha256 is not None and source_sha256 != sha256:
@@ -76,4 +79,7 @@ def _load(source: Path) -> dict[str, Tensor]:
     for name, tensor in loaded.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise WeightsNotAttested(f"{source}: holds something that is not a named tensor")
+        said = complaint(canonical(name), tensor) if tensor.is_floating_point() and tensor.numel() else ""
+        if said:
+            raise WeightsNotAttested(f"{source}: key {name!r} {said}; {REMEDY}")
     return loaded

@@ -12,7 +12,8 @@ from sluice.core.domain import Pixels, Thumbnail
 from sluice.core.errors import BadSettings, DependencyDown, DeviceLost, WeightsNotAttested
 from sluice.core.seams import MetricName, Observe
 from sluice.models import aesthetic, bundle, plugin
-from sluice.models.clip import PromptEncoder, Tokenizer
+from sluice.models.clip import PromptEncoder, Tokenizer, Vector, undirected
+from sluice.models.degenerate import REMEDY
 from sluice.models.guard import BFLOAT16_WIDENS, FLOAT32_BAND, GuardBand
 from sluice.models.lane import FLOAT32_SCATTER, Lane, Pulse
 from sluice.models.layout import IMAGE_SIZE, part
@@ -33,6 +34,12 @@ to be busy, and a kernel of one shape treats its rows alike."""
 TRIALS, WIDER = 8, 8
 """The guard band is at least so many times as wide as half precision moves a score of so many tiles of noise. Wild
 weights need that: of 500 scenes one moved 4.2 times as far as the noise (`python -m tests.bench band`)."""
+
+ALIKE = 1e-3
+"""Answers that lie no further apart are one: trained and random towers set noise and black 0.2 apart, and rounding in
+float32 moves an answer by some 1e-6."""
+
+PROMPTS = ("", "a red circle on a blue square")
 
 Turning = Callable[[Mapping[str, float]], Mapping[str, Sequence[float]]]
 
@@ -78,6 +85,7 @@ def load(
         exact = _eyes(placed, torch.float32)
         look, look_again = _looks(models, placed, exact, pulse, count)
         text = _text(models, placed)
+        _read(text)
         moved = _warm(look, look_again, 1 if placed.dtype == torch.float32 else TRIALS)
     except (torch.OutOfMemoryError, torch.AcceleratorError, DependencyDown) as error:
         raise DeviceLost(f"the models do not load on {placed.device} ({type(error).__name__})") from error
@@ -197,11 +205,32 @@ def _device(name: str) -> torch.device:
 def _warm(look: Look, look_again: Look, tiles: int) -> float:
     """Look at noise in both ways and return the largest difference of a cosine between them.
 
-    Kernels load now, and weights that give no finite numbers show now.
+    Kernels load now; weights that give nothing meaningful, or the same for noise and for black, show now.
     """
     noise: Pixels = np.random.default_rng(0).integers(0, 256, (tiles, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
     with torch.inference_mode():
-        seen, exact = look(noise), look_again(noise)
-    if not exact.finite.all():
-        raise WeightsNotAttested("the bundle gives no finite numbers for a picture of noise, in float32 either")
+        seen, exact, black = look(noise), look_again(noise), look_again(np.zeros_like(noise[:1]))
+    if not (exact.meaningful.all() and black.meaningful.all()):
+        raise WeightsNotAttested(
+            "the bundle gives no finite number, or an embedding without direction, for noise or for black, in float32"
+            f" either; {REMEDY}"
+        )
+    _refuse_alike("noise and black", exact.margins.cosine[0], black.margins.cosine[0])
+    _refuse_alike("noise and black", exact.embeddings[0], black.embeddings[0])
     return float(np.nanmax(np.abs(seen.margins.cosine - exact.margins.cosine), initial=0.0))
+
+
+def _read(text: Text) -> None:
+    """Read two prompts: what means nothing, or the same for both, shows now."""
+    prompts = [text.tokenizer(prompt).fitting for prompt in PROMPTS]
+    with torch.inference_mode():
+        found = text.encoder(prompts)
+    if undirected(prompts, found):
+        raise WeightsNotAttested(f"the bundle's text tower gives an embedding without direction; {REMEDY}")
+    _refuse_alike("two prompts", *(found[ids] for ids in prompts))
+
+
+def _refuse_alike(what: str, one: Vector, other: Vector) -> None:
+    """Raise WeightsNotAttested when two things that have nothing in common get one answer."""
+    if not np.linalg.norm(one - other) > ALIKE:
+        raise WeightsNotAttested(f"the bundle's answer does not depend on what it is shown: {what} get one; {REMEDY}")

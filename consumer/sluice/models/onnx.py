@@ -7,7 +7,10 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+
+from sluice.core.errors import Unscorable
 
 
 def session(weights: Path) -> Any:
@@ -22,7 +25,21 @@ def session(weights: Path) -> Any:
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
+    return Finite(onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"]))
+
+
+class Finite:
+    """A session that gives nothing but finite numbers: to NudeNet a NaN is a part that it does not see."""
+
+    def __init__(self, runs: Any) -> None:
+        self._runs = runs
+
+    def run(self, names: Any, inputs: Any) -> Any:
+        """Run it. Raises Unscorable when a number is not finite."""
+        outputs = self._runs.run(names, inputs)
+        if not all(np.isfinite(output).all() for output in outputs):
+            raise Unscorable("non_finite", "a plug-in's model gave a number that is not finite")
+        return outputs
 
 
 def exceptions() -> tuple[type[Exception], ...]:

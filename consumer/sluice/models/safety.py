@@ -5,8 +5,8 @@ images at once. What decides there is float32 arithmetic: since NumPy 2 (NEP 50)
 float32, and so does `round(x, 3)`, which multiplies by 1000, rounds half to even and divides. The same three
 operations on whole columns therefore give the same bits.
 
-Unlike the reference, which calls an embedding of NaN safe because `nan > 0` is False, a row with anything that is not
-finite is named (`finite`), and its other columns mean nothing.
+Unlike the reference, which calls an embedding of NaN safe because `nan > 0` is False, and one of zeros because each of
+its cosines is 0, a row of an embedding that is not finite or has no direction is named (`finite`): its cosines are NaN.
 """
 
 from collections.abc import Mapping
@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sluice.models.direction import unit
 from sluice_schemas import Concept
 
 CONCEPTS = 17
@@ -29,9 +30,6 @@ IDS = SPECIAL_IDS + CONCEPT_IDS
 
 CARE_ADJUSTMENT = 0.01
 """What one special concept adds to everything compared after it."""
-
-EPSILON = 1e-12
-"""Guards the norm, as `torch.nn.functional.normalize` does by default."""
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -108,8 +106,8 @@ class SafetyHead:
         thresholds = torch.cat((single["special_care_embeds_weights"], single["concept_embeds_weights"]))
         return cls(
             projection=single["visual_projection.weight"],
-            special_care=torch.nn.functional.normalize(single["special_care_embeds"], eps=EPSILON),
-            concepts=torch.nn.functional.normalize(single["concept_embeds"], eps=EPSILON),
+            special_care=unit(single["special_care_embeds"]),
+            concepts=unit(single["concept_embeds"]),
             threshold=thresholds.cpu().numpy(),
         )
 
@@ -123,8 +121,11 @@ class SafetyHead:
         return torch.nn.functional.linear(pooled.float(), self.projection)
 
     def cosines(self, embeddings: Tensor) -> Floats:
-        """Return (N, 20) cosines of (N, P) embeddings; two products, as the reference makes them, for equal bits."""
-        images = torch.nn.functional.normalize(embeddings, eps=EPSILON)
+        """Return (N, 20) cosines of (N, P) embeddings, NaN for one without direction.
+
+        Two products, as the reference makes them, for equal bits.
+        """
+        images = unit(embeddings)
         special = torch.mm(images, self.special_care.t())
         concepts = torch.mm(images, self.concepts.t())
         return np.asarray(torch.cat((special, concepts), dim=1).cpu().numpy(), dtype=np.float32)

@@ -11,7 +11,7 @@ from sluice.core.domain import Job, Pixels, Score, Scores
 from sluice.core.errors import Rejection, Unscorable
 from sluice.core.seams import MetricName
 from sluice.models.aesthetic import Affine
-from sluice.models.clip import Ids, Prompt, PromptEncoder, Tokenizer, Vector, agreement
+from sluice.models.clip import Ids, Prompt, PromptEncoder, Tokenizer, Vector, agreement, undirected
 from sluice.models.guard import GuardBand
 from sluice.models.plugin import Model
 from sluice.models.safety import IDS
@@ -63,7 +63,7 @@ class Scorer:
     count: Count = lambda _what, _how_many: None
 
     def __call__(self, jobs: Sequence[Job]) -> Verdicts:
-        """Score each picture, in order. A picture without a finite answer gets Unscorable."""
+        """Score each picture, in order. A picture without a meaningful answer gets Unscorable."""
         if not jobs:
             return []
         with torch.inference_mode():
@@ -81,17 +81,19 @@ class Scorer:
         view, again = self._look_twice(tiles, of, np.array([job.exact for job in jobs])[of])
         prompts = [None if job.prompt is None else self.text.tokenizer(job.prompt) for job in jobs]
         texts = guarded(self.text.encoder, [ids for prompt in prompts if prompt for ids in prompt.sequences])
+        if lost := sum(bool(prompt and undirected(prompt.sequences, texts)) for prompt in prompts):
+            self.count("sluice.lane.no_direction", lost)
         return _Seen(view, again, prompts, texts, self._opinions(jobs))
 
     def _look_twice(
         self, tiles: Pixels, of: NDArray[np.intp], exact: NDArray[np.bool_]
     ) -> tuple[View, NDArray[np.bool_]]:
-        """Look, then again in float32 at the tiles in the guard band, without a finite number, or asked for so.
+        """Look, then again in float32 at the tiles in the guard band, without a meaning, or asked for so.
 
         `of` (N,) numbers the images that tiles are of.
         """
         view = self.look(tiles)
-        broken = ~view.finite
+        broken, aimless = ~view.meaningful, view.undirected
         again = broken | exact | self.band.near(view.margins)
         rows = np.flatnonzero(again)
         if len(rows):
@@ -99,8 +101,10 @@ class Scorer:
         self.count("sluice.lane.images", int(of[-1]) + 1)
         if again.any():
             self.count("sluice.lane.rechecks", len(np.unique(of[again])))
-        if broken.any():
-            self.count("sluice.lane.non_finite", len(np.unique(of[broken])))
+        if aimless.any():
+            self.count("sluice.lane.no_direction", len(np.unique(of[aimless])))
+        if (broken & ~aimless).any():
+            self.count("sluice.lane.non_finite", len(np.unique(of[broken & ~aimless])))
         return view, again
 
     def _opinions(self, jobs: Sequence[Job]) -> list[tuple[Score, ...]]:
@@ -115,8 +119,8 @@ class Scorer:
 
     def _judge(self, seen: _Seen, number: int, tiles: slice) -> Scores | Rejection:
         """Put one picture's scores together."""
-        if not seen.view.finite[tiles].all():
-            return Unscorable("non_finite", "the safety checker or CLIP gave no finite number, in float32 either")
+        if lost := _lost(seen, number, tiles):
+            return lost
         image = seen.view.embeddings[tiles.start]
         prompt = seen.prompts[number]
         clip = None if prompt is None else agreement(image, prompt, seen.texts)
@@ -139,6 +143,19 @@ class Scorer:
             aesthetic=aesthetic,
             opinions=opinions,
         )
+
+
+def _lost(seen: _Seen, number: int, tiles: slice) -> Unscorable | None:
+    """Return why what was seen of a picture, or read of its prompt, means nothing; None when it means something."""
+    broken, aimless = ~seen.view.meaningful[tiles], seen.view.undirected[tiles]
+    if (broken & ~aimless).any():
+        return Unscorable("non_finite", "the safety checker or CLIP gave no finite number, in float32 either")
+    if broken.any():
+        return Unscorable("no_direction", "an embedding of the picture is zero or of no sane length, in float32 either")
+    prompt = seen.prompts[number]
+    if prompt and undirected(prompt.sequences, seen.texts):
+        return Unscorable("no_direction", "the embedding of the prompt is not finite or of no sane length")
+    return None
 
 
 def _finite(clip: Clip | None, aesthetic: float | None, opinions: Sequence[Score]) -> bool:

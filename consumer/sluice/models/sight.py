@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sluice.core.domain import Pixels
 from sluice.core.errors import DependencyDown, DeviceLost
+from sluice.models import direction
 from sluice.models.clip import Vector, unit
 from sluice.models.safety import Margins, SafetyHead
 from sluice.models.towers import VisionTower
@@ -23,20 +24,35 @@ REGROW_AFTER = 256
 
 
 class View(NamedTuple):
-    """What the models see in N tiles: the safety margins, and unit CLIP embeddings (N, P)."""
+    """What the models see in N tiles: the safety margins, and unit CLIP embeddings (N, P).
+
+    `lengths` (N, K) are those of everything that was normalised on the way or projected to what was.
+    """
 
     margins: Margins
     embeddings: Vector
+    lengths: NDArray[np.float64]
 
     @property
-    def finite(self) -> NDArray[np.bool_]:
-        """(N,): whether every number of the tile is finite."""
-        return np.asarray(self.margins.finite & np.isfinite(self.embeddings).all(axis=1))
+    def meaningful(self) -> NDArray[np.bool_]:
+        """(N,): whether every number of the tile is finite, and every embedding has a direction."""
+        finite = self.margins.finite & np.isfinite(self.embeddings).all(axis=1)
+        return np.asarray(finite & direction.directed(self.lengths).all(axis=1))
+
+    @property
+    def undirected(self) -> NDArray[np.bool_]:
+        """(N,): whether an embedding is finite and has no direction. What comes of it is NaN."""
+        finite = np.isfinite(self.lengths).all(axis=1)
+        return np.asarray(finite & ~direction.directed(self.lengths).all(axis=1))
 
     def replace(self, rows: NDArray[np.intp], other: "View") -> "View":
         """Return this view with the given rows taken from another one."""
         margins = (_replaced(ours, rows, theirs) for ours, theirs in zip(self.margins, other.margins, strict=True))
-        return View(Margins._make(margins), _replaced(self.embeddings, rows, other.embeddings))
+        return View(
+            Margins._make(margins),
+            _replaced(self.embeddings, rows, other.embeddings),
+            _replaced(self.lengths, rows, other.lengths),
+        )
 
 
 Look = Callable[[Pixels], View]
@@ -56,16 +72,27 @@ class Eyes:
 
     def __call__(self, tiles: Pixels) -> View:
         """Look at the tiles in one forward pass."""
-        embeddings, clip = self.embed(torch.from_numpy(tiles))
-        return View(self.head.judge(embeddings), unit(np.asarray(clip.cpu().numpy(), dtype=np.float32)))
+        pooled, clip_pooled = self._pool(torch.from_numpy(tiles))
+        embeddings, clip = self._project(pooled, clip_pooled)
+        return View(
+            self.head.judge(embeddings),
+            unit(np.asarray(clip.cpu().numpy(), dtype=np.float32)),
+            measured(pooled, embeddings, clip_pooled, clip),
+        )
 
     def embed(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
         """Return the checker's and CLIP's embeddings (N, P) in float32, on the device, of uint8 tiles anywhere."""
+        return self._project(*self._pool(tiles))
+
+    def _pool(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what both towers make of the tiles, (N, H), in their precision; one tensor twice if they are one."""
         pooled = self.tower(tiles)
+        return pooled, pooled if self.clip_tower is None else self.clip_tower(tiles)
+
+    def _project(self, pooled: Tensor, clip_pooled: Tensor) -> tuple[Tensor, Tensor]:
         embeddings = self.head.embed(pooled)
         if self.clip_projection is None:
             return embeddings, embeddings
-        clip_pooled = pooled if self.clip_tower is None else self.clip_tower(tiles)
         return embeddings, torch.nn.functional.linear(clip_pooled.float(), self.clip_projection)
 
 
@@ -138,7 +165,8 @@ class FixedShape:
         except MemoryError as error:
             raise DependencyDown("device memory", "a float32 pass does not fit") from error
         kept = len(tiles)
-        return View(Margins._make(column[:kept] for column in view.margins), view.embeddings[:kept])
+        margins = Margins._make(column[:kept] for column in view.margins)
+        return View(margins, view.embeddings[:kept], view.lengths[:kept])
 
 
 def guarded(look: Callable[[Given], Seen], given: Given) -> Seen:
@@ -160,7 +188,17 @@ def guarded(look: Callable[[Given], Seen], given: Given) -> Seen:
 def joined(views: Sequence[View]) -> View:
     """Put views under one another."""
     margins = (np.concatenate(columns) for columns in zip(*(view.margins for view in views), strict=True))
-    return View(Margins._make(margins), np.concatenate([view.embeddings for view in views]))
+    return View(
+        Margins._make(margins),
+        np.concatenate([view.embeddings for view in views]),
+        np.concatenate([view.lengths for view in views]),
+    )
+
+
+def measured(*vectors: Tensor) -> NDArray[np.float64]:
+    """Return the lengths (N, K) of the rows of K tensors (N, ...); of one that is given twice, once."""
+    different = {id(each): each for each in vectors}.values()
+    return np.asarray(torch.stack([direction.lengths(each) for each in different], dim=1).cpu().numpy())
 
 
 def _replaced(column: NDArray[Any], rows: NDArray[np.intp], other: NDArray[Any]) -> NDArray[Any]:

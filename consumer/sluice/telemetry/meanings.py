@@ -137,6 +137,9 @@ MEANINGS: Mapping[MetricName, Meaning] = {
     "sluice.lane.rechecks": _counter("{image}", "Images near a threshold, of which tiles were scored again in float32"),
     "sluice.lane.splits": _counter("{batch}", "Forward passes halved for want of device memory"),
     "sluice.lane.non_finite": _counter("{image}", "Images with scores that were not finite"),
+    "sluice.lane.no_direction": _counter(
+        "{image}", "Images with an embedding, theirs or the prompt's, that was zero or of no sane length"
+    ),
     "sluice.decoder.deaths": _counter(
         "{process}", "Decoder processes that died or were killed", {"reason": ("decoder_crash", "decode_timeout")}
     ),

@@ -10,7 +10,7 @@ from torch import Tensor
 from sluice.core.domain import Pixels
 from sluice.models.clip import unit
 from sluice.models.safety import SafetyHead
-from sluice.models.sight import Eyes, View
+from sluice.models.sight import Eyes, View, measured
 
 EDGE = 224
 WARM_UPS = 3
@@ -155,4 +155,4 @@ def on_host(head: SafetyHead) -> SafetyHead:
 
 
 def _view(head: SafetyHead, embeddings: Tensor, clip: Tensor) -> View:
-    return View(head.judge(embeddings), unit(clip.cpu().numpy()))
+    return View(head.judge(embeddings), unit(clip.cpu().numpy()), measured(embeddings, clip))
