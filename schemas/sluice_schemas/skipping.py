@@ -16,6 +16,8 @@ from sluice_schemas.shape import Schema
 
 MAX_DEPTH = 10_000
 """How deep bytes may nest; each level is one entry of a list."""
+MAX_STEPS = 200_000
+"""Parts of no fixed size in one field: a second of work, where a message of 2 MiB could ask for ten."""
 
 SIZES = {"null": 0, "float": 4, "double": 8}
 _READERS: dict[str, Callable[[bytes, int], tuple[Any, int]]] = {
@@ -95,7 +97,7 @@ def compile_skipper(writer: Writer, schema: Schema, parts: Parts) -> Callable[[b
 
 
 def _walk(part: _Part, body: _Body) -> None:
-    path = [iter((part,))]
+    path, steps = [iter((part,))], 0
     while path:
         for inner in path[-1]:
             if inner.size is not None:
@@ -103,6 +105,9 @@ def _walk(part: _Part, body: _Body) -> None:
                 continue
             if len(path) > MAX_DEPTH:
                 raise ValueError(f"nested deeper than {MAX_DEPTH}")
+            steps += 1
+            if steps > MAX_STEPS:
+                raise ValueError(f"more than {MAX_STEPS} parts")
             path.append(inner.step(body))
             break
         else:

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from sluice_schemas import EVENTS, ImageGenerated, WireError
 from sluice_schemas.foreign import MAX_NESTING
 from sluice_schemas.identity import fault_of
+from sluice_schemas.primitives import write_long
 from sluice_schemas.released import newest, released
-from sluice_schemas.skipping import MAX_DEPTH
+from sluice_schemas.skipping import MAX_DEPTH, MAX_STEPS
 from sluice_schemas.wire import decoder_for
 from tests.unit.schemas_bodies import BODY, image, parsed, read, refused, typed, written
 from tests.unit.schemas_pairs import moments, plain, value_of, writer_of
@@ -102,6 +103,8 @@ def test_an_unknown_field_of_any_type_is_stepped_over(kind: Any, bytes_of_it: by
         ({"type": "array", "items": "double"}, b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\1"),
         ({"type": "fixed", "name": "F", "size": 2**62}, b""),
         (NODE, b"\2" * MAX_DEPTH + b"\0"),
+        ({"type": "array", "items": "boolean"}, write_long(MAX_STEPS) + bytes(MAX_STEPS) + b"\0"),
+        ({"type": "array", "items": LONGS}, write_long(MAX_STEPS) + bytes(MAX_STEPS) + b"\0"),
     ],
 )
 def test_what_is_stepped_over_is_checked_all_the_same(kind: Any, bytes_of_it: bytes) -> None:
