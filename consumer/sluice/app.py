@@ -27,7 +27,9 @@ from sluice.bus.client import (
 )
 from sluice.bus.codec import Codec, framing_of, signing_of
 from sluice.bus.committer import Connect, KafkaCommitter
-from sluice.bus.lag import Ends
+from sluice.bus.expiry import Expiry
+from sluice.bus.lag import Ends, silent_admin
+from sluice.bus.places import inquirer
 from sluice.bus.source import KafkaSource
 from sluice.core.backlog import Backlog
 from sluice.core.batcher import Batcher
@@ -164,13 +166,14 @@ def consumer(settings: Settings, opening: Opening = PRODUCTION, watchers: Watche
         threads = stack.enter_context(batch_threads(batching.max_flights, judge.lane))
         traced = settings.telemetry.otlp and settings.telemetry.image_spans
         road = Pipeline(_steps(codec, fetcher, judge), judge.clerk, CLOCKS, threads, meter, traced)
-        source = _source(settings, inbound, opening)
+        source = _source(settings, inbound, opening, meter)
         # The group is left last: whoever owns our partitions next starts after our last transaction.
         stack.callback(source.close)
         committer = _committer(settings, partial(opening.producer, outbound), meter)
         stack.callback(committer.close)
         committer.open(settings.kafka.connect_deadline_s)
         stack.enter_context(health.judging())
+        entry = watchers.entering(lambda: source.trouble, worker, settings.models.bundle)
         yield Loop(
             source,
             committer,
@@ -181,7 +184,7 @@ def consumer(settings: Settings, opening: Opening = PRODUCTION, watchers: Watche
             clock=time.monotonic,
             sleep=time.sleep,
             books=_books(settings, source, meter),
-            each_turn=_each_turn(settings, watchers, judge.lane.check, committer.serve, ask),
+            each_turn=_each_turn(settings, watchers, judge.lane.check, committer.serve, ask, entry),
             watch=watch,
         )
 
@@ -209,7 +212,6 @@ def run(settings: Settings, stopping: Callable[[], bool], opening: Opening = PRO
     with told, watchers.served(telemetry, stopping), consumer(settings, opening, watchers) as loop:
         gc.collect()
         gc.freeze()  # what is built by now stays; looking at all of it again and again took a fifth of the processor
-        tell("ready", worker=worker, bundle=settings.models.bundle)
         tell("drained", left=loop.run(watchers.heeding(stopping)))
 
 
@@ -248,15 +250,10 @@ def _steps(codec: Codec, fetcher: Fetcher, judge: Judging) -> Steps:
     )
 
 
-def _source(settings: Settings, config: Config, opening: Opening) -> KafkaSource:
-    kafka = settings.kafka
-    return KafkaSource(
-        partial(opening.consumer, config),
-        settings.topics.images,
-        protocol=kafka.group_protocol,
-        connect_deadline_s=kafka.connect_deadline_s,
-        clock=time.monotonic,
-    )
+def _source(settings: Settings, config: Config, opening: Opening, observe: Observe) -> KafkaSource:
+    kafka, clock = settings.kafka, time.monotonic
+    expiry = Expiry(inquirer(silent_admin(kafka), kafka.group_id), kafka.expired_images, observe, clock)
+    return KafkaSource(partial(opening.consumer, config), settings.topics.images, kafka, expiry=expiry, clock=clock)
 
 
 def _committer(settings: Settings, connect: Connect, observe: Observe) -> KafkaCommitter:

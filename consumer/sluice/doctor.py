@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from sluice import policies
-from sluice.bus import acls, admission, diagnosis, topics
+from sluice.bus import acls, admission, diagnosis, limits, topics
+from sluice.bus.client import ASSIGNOR
 from sluice.bus.codec import framing_of
 from sluice.core.errors import BadSettings, BrokerLost, Denied, DependencyDown, WeightsNotAttested
 from sluice.models import canaries, load, plugin
@@ -30,6 +31,9 @@ State = Literal["ok", "warn", "fail"]
 
 LOW_BYTES, EMPTY_BYTES = 1024**3, 100 * 1024**2
 """Below the first a disk is worth a word, below the second logs and decoders fail."""
+
+NAMED = 3
+"""So many members of a group are named."""
 
 SKEW_S = 5.0
 """Producers' clocks are rarely this far ahead; event ages and latencies would be wrong by as much."""
@@ -163,6 +167,8 @@ def _kafka(settings: Settings, now_s: float) -> Iterator[Row]:
     ours = {names.images, names.verdicts, names.quality, names.dead_letters}
     specs = [spec for spec in topics.specs(names, settings.media) if spec.name in ours]
     yield from map(_topic, topics.check(admin, specs))
+    yield _group(kafka, diagnosis.group(admin, kafka.group_id))
+    yield from _limits(kafka, limits.limits(admin, diagnosis.TIMEOUT_S))
     yield from _permissions(kafka, diagnosis.lacking(admin, kafka, names))
     yield _clock(diagnosis.newest_timestamp_ms(admin, [names.images, names.verdicts]), now_s)
 
@@ -171,6 +177,36 @@ def _topic(finding: topics.Finding) -> Row:
     if finding.problem:
         return Row(finding.what, "fail", finding.problem, finding.fix)
     return Row(finding.what, "ok", finding.unseen or "as the settings want it", finding.fix)
+
+
+def _group(kafka: Kafka, found: diagnosis.Group | None) -> Row:
+    what = f"group {kafka.group_id}"
+    if found is None:
+        return Row(what, "warn", "the brokers do not tell who is in it", "sluice topics acls")
+    if not found.members:
+        return Row(what, "ok", "nobody is in it")
+    many = f"{len(found.members)} in it ({', '.join(found.members[:NAMED])}{', ...' * (len(found.members) > NAMED)})"
+    seen = f"{many}, protocol {found.protocol}, assignor {found.assignor or 'not chosen yet'}"
+    if found.protocol == kafka.group_protocol == "classic" and found.assignor not in ("", ASSIGNOR):
+        fix = "SLUICE_KAFKA__GROUP_ID, a name that nobody else uses, or stop them"
+        return Row(what, "fail", f"{seen}: sluice shares by {ASSIGNOR}, and is not let in", fix)
+    if found.protocol != kafka.group_protocol:
+        fix = "SLUICE_KAFKA__GROUP_PROTOCOL, SLUICE_KAFKA__GROUP_ID"
+        return Row(what, "warn", f"{seen}: only some brokers let another protocol in", fix)
+    return Row(what, "ok", seen)
+
+
+def _limits(kafka: Kafka, allowed: limits.Limits) -> Iterator[Row]:
+    if not allowed:
+        found = f"the brokers do not tell how long a transaction may take ({limits.TRANSACTION_MAX})"
+        yield Row("limits", "warn", found, "grant DescribeConfigs on the cluster, or watch the first sluice run")
+        return
+    refused = list(limits.beyond(kafka, allowed))
+    for each in refused:
+        yield Row("limits", "fail", each, f"SLUICE_KAFKA__{each.split()[0].removeprefix('kafka.').upper()}")
+    if not refused:
+        told = ", ".join(f"{name} {value}" for name, value in allowed.items())
+        yield Row("limits", "ok", f"the settings keep to what the brokers allow: {told}")
 
 
 def _permissions(kafka: Kafka, denied: list[acls.Acl] | None) -> Iterator[Row]:

@@ -26,11 +26,13 @@ from PIL import Image as Pillow
 from sluice.bus.client import Config, open_consumer, open_producer, plain_producer_config, reader_config
 from sluice.bus.reader import Reader
 from sluice.bus.source import KafkaSource
+from sluice.settings import Kafka
 from sluice_schemas import Generator, Image, ImageGenerated
 from sluice_schemas.wire import encode
 from sluice_sim.pictures import Format
 from tests.chaos.stage import Stage
 from tests.support.brokers import apache_kafka, embedded
+from tests.support.expiries import expiry_of
 
 SLUICE = (str(Path(sys.executable).with_name("sluice")), "--debug", "run")
 BLANK = (sys.executable, "-m", "tests.bench.blank")
@@ -133,7 +135,8 @@ def _log(ground: Stage, worker: str) -> Path:
 def joined(config: Config, topic: str) -> Iterator[KafkaSource]:
     """Be the product's source of a topic, a member of its group as `config` says."""
     connect = partial(open_consumer, config)
-    source = KafkaSource(connect, topic, protocol="classic", connect_deadline_s=PATIENCE_S, clock=monotonic)
+    kafka = Kafka(bootstrap_servers=config["bootstrap.servers"], group_id=config["group.id"])
+    source = KafkaSource(connect, topic, kafka, expiry=expiry_of(kafka), clock=monotonic)
     source.subscribe(on_revoke=lambda _: None, on_lost=lambda _: None)
     try:
         yield source

@@ -24,6 +24,7 @@ from sluice.bus.source import KafkaSource
 from sluice.core.domain import Extent, Partition
 from sluice.settings import Kafka
 from tests.support.brokers import EMBEDDED, KAFKA
+from tests.support.expiries import expiry_of
 
 PATIENCE_S = 60.0
 
@@ -47,7 +48,7 @@ def place(kafka: Kafka) -> Partition:
 @pytest.fixture
 def source(kafka: Kafka, place: Partition) -> Iterator[KafkaSource]:
     connect = partial(open_consumer, consumer_config(kafka))
-    made = KafkaSource(connect, place.topic, protocol="classic", connect_deadline_s=PATIENCE_S, clock=time.monotonic)
+    made = KafkaSource(connect, place.topic, kafka, expiry=expiry_of(kafka), clock=time.monotonic)
     with closing(made):
         made.subscribe(on_revoke=lambda _: None, on_lost=lambda _: None)
         yield made

@@ -30,6 +30,7 @@ from sluice.core.domain import Headers, Message, Partition, Record
 from sluice.core.errors import Fenced
 from sluice.core.seams import Committer, Source
 from sluice.settings import Kafka
+from tests.support.expiries import expiry_of
 from tests.support.fake_bus import FakeCluster, FakeSource, Fate
 
 PARTITIONS = 3
@@ -131,6 +132,7 @@ class KafkaBus:
             bootstrap_servers=address,
             group_id=f"group-{name}",
             group_protocol=protocol,
+            connect_deadline_s=PATIENCE_S,
             consumer_options={**soon, "fetch.wait.max.ms": 50},
         )
         admin = open_admin(admin_config(self._kafka), _ignore)
@@ -155,13 +157,9 @@ class KafkaBus:
 
     def member(self, topic: str = "", *, patience_s: float = 60.0) -> KafkaSource:
         patience = {"session_timeout_s": min(patience_s, 10.0), "max_poll_interval_s": patience_s}
-        source = KafkaSource(
-            partial(open_consumer, consumer_config(self._kafka.model_copy(update=patience))),
-            topic or self._images,
-            protocol=self._kafka.group_protocol,
-            connect_deadline_s=PATIENCE_S,
-            clock=time.monotonic,
-        )
+        kafka = self._kafka.model_copy(update=patience)
+        connect = partial(open_consumer, consumer_config(kafka))
+        source = KafkaSource(connect, topic or self._images, kafka, expiry=expiry_of(kafka), clock=time.monotonic)
         self._sources.append(source)
         return source
 

@@ -145,10 +145,14 @@ class ScriptedConsumer:
         self.calls: list[tuple[str, tuple[int, ...]]] = []
         self.incoming: deque[Received | Callable[[], None]] = deque()
         self.metadata: KafkaError | None = None
+        self.generation = -1
         self.topic_error: KafkaError | None = None
         self.on_assign: Callable[..., None]
         self.on_revoke: Callable[..., None]
         self.on_lost: Callable[..., None]
+
+    def consumer_group_metadata(self) -> bytes:
+        return b"CGMDv2:" + self.generation.to_bytes(4, "little", signed=True) + b"g\x00m\x00\x01"
 
     def subscribe(self, _: list[str], **callbacks: Callable[..., None]) -> None:
         self.__dict__.update(callbacks)

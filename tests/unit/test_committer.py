@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from sluice.bus.client import OnError
 from sluice.bus.committer import KafkaCommitter
 from sluice.core.domain import Message, Partition
-from sluice.core.errors import BrokerLost, Denied, Fatal, Fenced, TransactionAborted
+from sluice.core.errors import BadSettings, BrokerLost, Denied, Fatal, Fenced, TransactionAborted
 from tests.support.scripted_kafka import (
     ABORTABLE,
     DOWN,
@@ -279,6 +279,12 @@ def test_opening_waits_for_a_coordinator_until_the_deadline(bench: Bench) -> Non
     with pytest.raises(BrokerLost, match="connect_deadline_s"):
         bench.committer.open(30.0)
     assert 30.0 <= bench.now <= 35.0
+
+
+def test_opening_names_the_timeout_when_the_brokers_refuse_it(bench: Bench) -> None:
+    bench.script.plan("init", KafkaError(KafkaError.INVALID_TRANSACTION_TIMEOUT, "too long", fatal=True))
+    with pytest.raises(BadSettings, match=r"kafka\.transaction_timeout_s"):
+        bench.committer.open(60.0)
 
 
 def test_opening_leaves_at_once_when_the_id_is_refused(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -139,6 +140,37 @@ def test_a_full_disk_is_seen(free_mib: int, state: str, monkeypatch: pytest.Monk
 )
 def test_records_from_the_future_mean_a_wrong_clock(newest_ms: int | None, state: str) -> None:
     assert doctor._clock(newest_ms, NOW_S).state == state
+
+
+@pytest.mark.parametrize(
+    ("ours", "found", "state"),
+    [
+        ("classic", None, "warn"),
+        ("classic", diagnosis.Group((), "classic", ""), "ok"),
+        ("classic", diagnosis.Group(("a@b",), "classic", "range"), "ok"),
+        ("classic", diagnosis.Group(("a@b",), "classic", ""), "ok"),
+        ("classic", diagnosis.Group(("a@b",), "classic", "cooperative-sticky"), "fail"),
+        ("classic", diagnosis.Group(("a@b",), "consumer", "uniform"), "warn"),
+        ("consumer", diagnosis.Group(("a@b",), "classic", "range"), "warn"),
+        ("consumer", diagnosis.Group(("a@b",), "consumer", "uniform"), "ok"),
+    ],
+)
+def test_who_is_in_the_group_is_told_and_whether_they_let_us_in(
+    ours: Literal["classic", "consumer"], found: diagnosis.Group | None, state: str
+) -> None:
+    row = doctor._group(Kafka(group_id="g", group_protocol=ours), found)
+    assert (row.what, row.state) == ("group g", state)
+    assert (state == "ok") or row.fix
+    assert not found or found.assignor in row.found
+
+
+def test_limits_of_the_brokers_are_told_and_named() -> None:
+    (unknown,) = doctor._limits(Kafka(), {})
+    assert (unknown.state, unknown.what) == ("warn", "limits")
+    (fine,) = doctor._limits(Kafka(), {"transaction.max.timeout.ms": 900_000})
+    assert fine.state == "ok"
+    (beyond,) = doctor._limits(Kafka(transaction_timeout_s=1200.0), {"transaction.max.timeout.ms": 900_000})
+    assert (beyond.state, beyond.fix) == ("fail", "SLUICE_KAFKA__TRANSACTION_TIMEOUT_S")
 
 
 def test_permissions_are_told_one_by_one() -> None:

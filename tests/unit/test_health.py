@@ -52,7 +52,7 @@ def holds(checks: Mapping[str, Check]) -> dict[str, bool]:
 def test_before_the_models_are_there_the_process_lives_but_has_not_started(health: Health) -> None:
     assert holds(health.live()) == {"loop": True, "lane": True}
     assert holds(health.started()) == {"models": False}
-    assert holds(health.ready()) == {"models": False, "canaries": True, "fuse": True, "judging": False}
+    assert holds(health.ready()) == {"models": False, "canaries": True, "fuse": True, "group": False, "judging": False}
     health.loaded("starter", str)
     assert health.started() == {"models": Check(ok=True, found="starter")}
 
@@ -76,6 +76,7 @@ def test_ready_is_a_file_a_gauge_and_an_answer_from_the_first_turn_to_the_drain(
     health: Health, observed: Seen, tmp_path: Path
 ) -> None:
     health.loaded("starter", str)
+    health.grouped("")
     with health.judging():
         assert all(holds(health.ready()).values())
         assert (tmp_path / "ready").exists()
@@ -85,7 +86,23 @@ def test_ready_is_a_file_a_gauge_and_an_answer_from_the_first_turn_to_the_drain(
     assert observed == [("sluice.ready", 0), ("sluice.ready", 1), ("sluice.ready", 0)]
 
 
+def test_ready_waits_for_the_group_and_follows_it(health: Health, observed: Seen, tmp_path: Path) -> None:
+    health.loaded("starter", str)
+    with health.judging():
+        assert not health.grouped("waits to be let into group g")
+        assert health.ready()["group"] == Check(ok=False, found="waits to be let into group g")
+        assert not (tmp_path / "ready").exists()
+        assert health.grouped("")
+        assert not health.grouped(""), "it is told once"
+        assert (tmp_path / "ready").exists()
+        assert not health.grouped("group g refuses us")
+        assert not (tmp_path / "ready").exists()
+        assert health.grouped("")
+    assert [value for _, value in observed] == [0, 1, 0, 1, 0]
+
+
 def test_a_consumer_that_leaves_is_not_ready(health: Health, tmp_path: Path) -> None:
+    health.grouped("")
     with health.judging():
         pass
     assert not holds(health.ready())["judging"]
@@ -96,6 +113,7 @@ def test_why_the_consumer_stopped_is_named(health: Health, observed: Seen) -> No
     def lose() -> None:
         raise DeviceLost("gone")
 
+    health.grouped("")
     with pytest.raises(DeviceLost), health.judging():
         lose()
     assert observed[1:] == [("sluice.ready", 1), ("sluice.ready", 0)]

@@ -1,16 +1,32 @@
 """How the source follows rebalances, back-pressure and broken brokers, on a scripted consumer."""
 
 import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Literal, cast
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from sluice.bus.client import OnError
+from sluice.bus.expiry import Expiry
+from sluice.bus.places import Place
 from sluice.bus.source import KafkaSource
 from sluice.core.domain import Partition
 from sluice.core.errors import BadSettings, BrokerLost, Denied, Fatal
+from sluice.settings import Kafka
 from tests.support.scripted_kafka import DOWN, Received, ScriptedConsumer, refusals_to_another_thread
+
+
+@dataclass
+class Answer:
+    """What the brokers say of partitions."""
+
+    places: Mapping[Partition, Place]
+    done: bool = True
+
+    def found(self) -> Mapping[Partition, Place]:
+        return self.places
 
 
 class Bench:
@@ -21,7 +37,11 @@ class Bench:
         self.now = 0.0
         self.reported: list[tuple[str, set[int]]] = []
         self.given: list[set[int]] = []
-        self.source = KafkaSource(self.connect, "t", protocol=protocol, connect_deadline_s=30.0, clock=lambda: self.now)
+        kafka = Kafka(bootstrap_servers="b", group_id="g", group_protocol=protocol, connect_deadline_s=30.0)
+        self.places: dict[int, Place | None] = {}
+        self.observed: list[float] = []
+        self.expiry = Expiry(self.inquire, "tell", self.observe, lambda: self.now)
+        self.source = KafkaSource(self.connect, "t", kafka, expiry=self.expiry, clock=lambda: self.now)
         self.source.subscribe(
             on_revoke=lambda partitions: self.report("revoked", partitions),
             on_lost=lambda partitions: self.report("lost", partitions),
@@ -31,6 +51,15 @@ class Bench:
     def connect(self, on_error: OnError) -> Consumer:
         self.on_error = on_error
         return cast(Consumer, self.consumer)
+
+    def inquire(self, partitions: Collection[Partition]) -> Answer:
+        """Answer at once; a place that is None is not known."""
+        places = {partition: self.places.get(partition.index, Place(None, 0, 0)) for partition in partitions}
+        return Answer({partition: place for partition, place in places.items() if place})
+
+    def observe(self, name: str, value: float, _: Mapping[str, str]) -> None:
+        assert name == "sluice.records.expired"
+        self.observed.append(value)
 
     def report(self, what: str, partitions: frozenset[Partition]) -> None:
         self.reported.append((what, {partition.index for partition in partitions}))
@@ -42,6 +71,7 @@ class Bench:
     def assign(self, *indices: int) -> None:
         self.consumer.incoming.append(self.consumer.assigned(*indices))
         self.poll()
+        self.poll()  # by now it is known where they begin
 
     @property
     def indices(self) -> set[int]:
@@ -141,6 +171,7 @@ def test_a_partition_that_comes_back_within_one_poll_is_paused_until_that_poll_i
         Received(0, 5), consumer.revoked(0), consumer.assigned(0), lambda: during.append(consumer.calls[-1]),
     ])  # fmt: skip
     bench.poll()
+    bench.poll()
     assert during == [("pause", (0,))]
     assert consumer.calls[-1] == ("resume", (0,))
 
@@ -233,6 +264,7 @@ def test_brokers_that_all_went_down_are_lost_after_the_deadline_from_then(bench:
 
 
 def test_a_broker_that_answers_again_ends_the_countdown(bench: Bench) -> None:
+    bench.assign(0)
     bench.on_error(DOWN)
     bench.now = 20.0
     bench.poll()

@@ -7,11 +7,11 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from sluice.bus import acls, diagnosis
+from sluice.bus import acls, diagnosis, limits
 from sluice.bus.client import admin_config, error_of, open_admin, transactional_id
 from sluice.bus.refusals import Refusals
 from sluice.core.deadline import Deadline
-from sluice.core.errors import BrokerLost, Denied
+from sluice.core.errors import BadSettings, BrokerLost, Denied
 from sluice.settings import Kafka, Topics
 
 SAY_EVERY_S = 5.0
@@ -24,13 +24,16 @@ _logger = logging.getLogger(__name__)
 def enter(kafka: Kafka, topics: Topics, clock: Callable[[], float]) -> None:
     """Make sure that the brokers let a consumer in, and do what they can tell that it needs, before anything is built.
 
-    Raises Denied or BrokerLost. Whether it may use its transactional id shows when it does.
+    Raises Denied, BrokerLost, or BadSettings for what exceeds the brokers' limits. Whether it may use its transactional
+    id shows when it does, and so do limits that the brokers do not tell.
     """
     admin = admitted(kafka, kafka.connect_deadline_s, clock)
     missing = diagnosis.denied(admin, acls.of_consumer(kafka, topics, transactional_id(kafka)), TELL_WITHIN_S) or []
     if missing:
         said = ", ".join(map(str, missing))
         raise Denied(f"the brokers deny {said}; grant it: sluice topics acls --role consumer")
+    for refused in limits.beyond(kafka, limits.limits(admin, TELL_WITHIN_S)):
+        raise BadSettings(refused)
 
 
 def admitted(kafka: Kafka, patience_s: float, clock: Callable[[], float]) -> AdminClient:

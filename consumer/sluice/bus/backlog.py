@@ -4,7 +4,7 @@ Offsets need Describe on the group and the topic, as monitoring and operators ha
 the age of an image is the timestamp of its record; the consumer's own user has that.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from sluice.bus.client import DENIED, Config, error_of, reader_config
+from sluice.bus.places import END, STABLE, offsets
 from sluice.core.deadline import Deadline
 from sluice.core.errors import BadSettings, BrokerLost, Denied
 from sluice.settings import Kafka
@@ -42,6 +43,8 @@ class Standing:
     `owner` is `client id@host` of the member that reads it, empty for none. `oldest_ms` is the timestamp of the oldest
     record without a committed verdict, ms since the epoch; None when there is none, or it may not be read.
     `only_markers`: what is left are the markers of transactions, which whoever commits a transaction of images leaves.
+    `end` is the high watermark; from `stable` on nothing is read until a transaction of images ends, None if that is
+    not known.
     """
 
     partition: int
@@ -51,6 +54,7 @@ class Standing:
     owner: str = ""
     oldest_ms: int | None = None
     only_markers: bool = False
+    stable: int | None = None
 
     @property
     def next(self) -> int:
@@ -61,6 +65,11 @@ class Standing:
     def lag(self) -> int:
         """Offsets without a committed verdict, the markers of transactions between records included."""
         return 0 if self.only_markers else self.end - self.next
+
+    @property
+    def undecided(self) -> int:
+        """Offsets that wait behind an open transaction, whoever reads."""
+        return 0 if self.stable is None or self.only_markers else self.end - max(self.stable, self.next)
 
     @property
     def expired(self) -> int:
@@ -105,13 +114,22 @@ def backlog(admin: AdminClient, group: str, topic: str) -> Backlog:
     described = ask.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group]
     committed = ask.list_consumer_group_offsets([spoken_of], request_timeout=TIMEOUT_S)[group]
     # Asked in this order, so that what is committed meanwhile never lies behind the end.
-    found = _answered(committed.result, group, topic).topic_partitions
-    offsets = {each.partition: each.offset for each in found if each.offset >= 0}
-    starts, ends = (_offsets(admin, places, spec, group) for spec in (OffsetSpec.earliest(), OffsetSpec.latest()))
+    told = _answered(committed.result, group, topic).topic_partitions
+    found = {each.partition: each.offset for each in told if each.offset >= 0}
+    starts = _offsets(admin, places, OffsetSpec.earliest(), group)
+    stable, ends = (_offsets(admin, places, OffsetSpec.latest(), group, isolation) for isolation in (STABLE, END))
     description = _answered(described.result, group, topic)
     owners = _owners(description.members, topic)
     standings = (
-        Standing(index, offsets.get(index), starts[index], ends[index], owners.get(index, "")) for index in sorted(ends)
+        Standing(
+            index,
+            found.get(index),
+            starts[index],
+            ends[index],
+            owners.get(index, ""),
+            stable=stable[index] if stable[index] < ends[index] else None,
+        )
+        for index in sorted(ends)
     )
     return Backlog(group, topic, description.state.name, tuple(standings))
 
@@ -137,7 +155,9 @@ def _aged(standing: Standing, message: Message | None) -> Standing:
     if message is None:
         return standing
     if (error := message.error()) is not None:
-        return replace(standing, only_markers=error.code() == KafkaError._PARTITION_EOF)  # noqa: SLF001  public name
+        # A reader of what is committed sees the end where a transaction is open, too.
+        ended = error.code() == KafkaError._PARTITION_EOF and (message.offset() or 0) >= standing.end  # noqa: SLF001
+        return replace(standing, only_markers=ended)
     _, timestamp_ms = message.timestamp()
     return replace(standing, oldest_ms=timestamp_ms if timestamp_ms >= 0 else None)
 
@@ -171,12 +191,11 @@ def _partitions(admin: AdminClient, topic: str) -> list[int]:
         raise _refusal(error_of(exception), "", topic) from None
 
 
-def _offsets(admin: AdminClient, places: list[TopicPartition], spec: OffsetSpec, group: str) -> dict[int, int]:
-    ask: Any = admin
-    futures: Mapping[TopicPartition, Any] = ask.list_offsets(
-        dict.fromkeys(places, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT_S
-    )
-    return {place.partition: _answered(future.result, group, place.topic).offset for place, future in futures.items()}
+def _offsets(
+    admin: AdminClient, places: list[TopicPartition], spec: OffsetSpec, group: str, isolation: IsolationLevel = END
+) -> dict[int, int]:
+    futures = offsets(admin, places, spec, isolation=isolation, patience_s=TIMEOUT_S)
+    return {place.index: _answered(future.result, group, place.topic).offset for place, future in futures.items()}
 
 
 def _owners(members: Iterable[Any], topic: str) -> dict[int, str]:

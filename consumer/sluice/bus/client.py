@@ -24,6 +24,7 @@ Client = TypeVar("Client")
 _logger = logging.getLogger(__name__)
 
 CLIENT_ID = "sluice"
+ASSIGNOR = "range"
 DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
 """What brokers say of a topic or a group that we may not use so."""
 
@@ -38,7 +39,7 @@ _OWN_SETTING = frozenset({
     "sasl.oauthbearer.token.endpoint.url", "ssl.ca.location", "ssl.certificate.location", "ssl.key.location",
     "ssl.key.password", "group.id", "group.protocol", "session.timeout.ms", "max.poll.interval.ms",
     "transactional.id", "transaction.timeout.ms", "receive.message.max.bytes",
-    "queued.max.messages.kbytes", "queued.min.messages",
+    "queued.max.messages.kbytes", "queued.min.messages", "topic.metadata.refresh.interval.ms",
 })  # fmt: skip
 _GUARDS_EXACTLY_ONCE = frozenset({
     "enable.auto.commit", "enable.auto.offset.store", "isolation.level", "auto.offset.reset",
@@ -73,7 +74,7 @@ def consumer_config(kafka: Kafka) -> Config:
         "fetch.error.backoff.ms": 100,  # a leader that has just moved is asked again soon
     }
     if kafka.group_protocol == "classic":  # with KIP-848 both are the broker's
-        config["partition.assignment.strategy"] = "range"
+        config["partition.assignment.strategy"] = ASSIGNOR
         config["session.timeout.ms"] = _ms(kafka.session_timeout_s)
         # librdkafka's 3 s would let a member with a shorter session time out between two heartbeats.
         config["heartbeat.interval.ms"] = min(3000, _ms(kafka.session_timeout_s / 3))
@@ -194,6 +195,7 @@ def _common(kafka: Kafka) -> Config:
         "receive.message.max.bytes": kafka.receive_max_bytes,
         # librdkafka wants room for the protocol's own bytes.
         "fetch.max.bytes": min(FETCH_MAX_BYTES, kafka.receive_max_bytes - 1024),
+        "topic.metadata.refresh.interval.ms": _ms(kafka.metadata_refresh_s),  # librdkafka's 5 minutes: nobody reads
         "reconnect.backoff.max.ms": 2000,  # a broker that is back is found soon
         "log_level": 2,  # librdkafka's own lines on stderr; errors arrive by callback
     }

@@ -15,11 +15,12 @@ from typing import NoReturn
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from sluice.bus.client import DENIED, OnError, error_of
+from sluice.bus.limits import TOO_LONG
 from sluice.bus.owner import Owner
 from sluice.bus.steps import BREATH_S, Undelivered, flush, produce, send_offsets
 from sluice.core.deadline import Deadline
 from sluice.core.domain import GroupMetadata, Message, Offsets
-from sluice.core.errors import BrokerLost, Denied, Fatal, Fenced, TransactionAborted
+from sluice.core.errors import BadSettings, BrokerLost, Denied, Fatal, Fenced, TransactionAborted
 from sluice.core.events import tell
 from sluice.core.seams import Observe
 from sluice.core.spans import landing_spans
@@ -231,6 +232,8 @@ def _not_opened(error: KafkaError) -> TransactionAborted | Fatal:
         return Fenced(f"kafka: {error.str()}")
     if error.code() in _DENIED:
         return Denied(f"kafka: {error.str()} (kafka.transactional_id); {_GRANT}")
+    if error.code() == KafkaError.INVALID_TRANSACTION_TIMEOUT:
+        return BadSettings(f"kafka.transaction_timeout_s is {TOO_LONG}; lower it")
     if error.fatal() or not error.retriable():
         return Fatal(f"kafka: {error.str()} (kafka.transactional_id)")
     return TransactionAborted(f"no transaction coordinator: {error.str()}")

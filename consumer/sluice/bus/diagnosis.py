@@ -35,6 +35,25 @@ def cluster(admin: AdminClient) -> Cluster:
     return Cluster(found.cluster_id or "", len(found.nodes))
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Who shares a topic. `protocol` is `classic` or `consumer`, `assignor` how they share, empty for not known yet."""
+
+    members: tuple[str, ...]
+    protocol: str
+    assignor: str
+
+
+def group(admin: AdminClient, name: str) -> Group | None:
+    """Return who is in a group now; None when the brokers do not tell."""
+    ask: Any = admin
+    found = _told(ask.describe_consumer_groups([name], request_timeout=TIMEOUT_S)[name].result)
+    if found is None:
+        return None
+    members = (f"{member.client_id}@{member.host.lstrip('/')}" for member in found.members)
+    return Group(tuple(members), found.type.name.lower(), found.partition_assignor or "")
+
+
 def lacking(admin: AdminClient, kafka: Kafka, topics: Topics) -> list[Acl] | None:
     """Return what this consumer may not do of all that it must; None when the brokers do not tell."""
     needed = of_consumer(kafka, topics, transactional_id(kafka))

@@ -1,7 +1,7 @@
 """How far our partitions reach, asked of the brokers in passing: nobody waits for an answer.
 
-The end is the high watermark, so that images of a transaction that hangs undecided count as waiting, too. librdkafka's
-own lag stops at the last stable offset, and is unknown before the first commit.
+The end is the high watermark (`places.END`). librdkafka's own lag stops at the last stable offset, and is unknown
+before the first commit.
 """
 
 import logging
@@ -14,11 +14,11 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaExcep
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
 from sluice.bus.client import admin_config, error_of, open_admin
+from sluice.bus.places import PATIENCE_S, offsets
 from sluice.core.domain import Extent, Partition
 from sluice.settings import Kafka
 
 _logger = logging.getLogger(__name__)
-_PATIENCE_S = 10.0
 
 
 class Ends:
@@ -50,8 +50,8 @@ class Ends:
 
     @classmethod
     def of(cls, kafka: Kafka, reached: Mapping[Partition, int], *, every_s: float, clock: Callable[[], float]) -> Self:
-        """Ask over a connection of its own. What goes wrong with it is told by those that nothing goes without."""
-        return cls(open_admin(admin_config(kafka), _hushed), kafka.group_id, reached, every_s=every_s, clock=clock)
+        """Ask over a connection of its own."""
+        return cls(silent_admin(kafka), kafka.group_id, reached, every_s=every_s, clock=clock)
 
     def __call__(self, partitions: Collection[Partition]) -> Mapping[Partition, Extent]:
         """Return what is known of `partitions`, and ask for more when it is time to."""
@@ -75,19 +75,18 @@ class Ends:
                 del known[partition]
 
     def _ask(self, handles: list[TopicPartition]) -> None:
-        latest = dict.fromkeys(handles, OffsetSpec.latest())
-        for handle, end in self._admin.list_offsets(latest, request_timeout=_PATIENCE_S).items():
-            self._open.append((end, partial(self._keep_end, Partition(handle.topic, handle.partition))))
+        for partition, end in offsets(self._admin, handles, OffsetSpec.latest()).items():
+            self._open.append((end, partial(self._keep_end, partition)))
         group = [ConsumerGroupTopicPartitions(self._group, handles)]
-        for committed in self._admin.list_consumer_group_offsets(group, request_timeout=_PATIENCE_S).values():
+        for committed in self._admin.list_consumer_group_offsets(group, request_timeout=PATIENCE_S).values():
             self._open.append((committed, self._keep_committed))
 
     def _keep_end(self, partition: Partition, found: ListOffsetsResultInfo) -> None:
         self._ends[partition] = found.offset
 
     def _keep_committed(self, found: ConsumerGroupTopicPartitions) -> None:
-        offsets = {Partition(h.topic, h.partition): h.offset for h in found.topic_partitions or [] if not h.error}
-        self._committed |= {partition: offset for partition, offset in offsets.items() if offset >= 0}
+        told = {Partition(h.topic, h.partition): h.offset for h in found.topic_partitions or [] if not h.error}
+        self._committed |= {partition: offset for partition, offset in told.items() if offset >= 0}
 
     def _hear(self) -> None:
         """Take the answers that have come."""
@@ -97,6 +96,11 @@ class Ends:
             except KafkaException as exception:
                 _logger.debug("kafka: lag is not known: %s", error_of(exception).str())
         self._open = [entry for entry in self._open if not entry[0].done()]
+
+
+def silent_admin(kafka: Kafka) -> AdminClient:
+    """Make a connection for asking. What goes wrong with it is told by those that nothing goes without."""
+    return open_admin(admin_config(kafka), _hushed)
 
 
 def _hushed(error: KafkaError) -> None:

@@ -7,20 +7,22 @@ rebalance is under way. All callbacks run inside `poll` and `close`, on the one 
 import logging
 from collections.abc import Callable, Collection, Iterable
 from time import time_ns
-from typing import Literal, cast
+from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
 from sluice.bus.client import DENIED, OnError, error_of
+from sluice.bus.expiry import Expiry
+from sluice.bus.membership import Membership
 from sluice.bus.owner import Owner
 from sluice.bus.reachable import Reachable
 from sluice.core.domain import GroupMetadata, Headers, Partition, Record
 from sluice.core.errors import Denied, Fatal
 from sluice.core.spans import polled
+from sluice.settings import Kafka
 
 OnPartitions = Callable[[frozenset[Partition]], None]
-Protocol = Literal["classic", "consumer"]
 
 _logger = logging.getLogger(__name__)
 
@@ -36,19 +38,20 @@ class KafkaSource:
         self,
         connect: Callable[[OnError], Consumer],
         topic: str,
+        kafka: Kafka,
         *,
-        protocol: Protocol,
-        connect_deadline_s: float,
+        expiry: Expiry,
         clock: Callable[[], float],
     ) -> None:
         self._owner = Owner("consumer")
-        self._reachable = Reachable(topic, connect_deadline_s, clock)
+        self._reachable = Reachable(topic, kafka.connect_deadline_s, clock)
+        self._membership = Membership(kafka, clock)
+        self._expiry = expiry
         self._consumer = connect(self._reachable.on_error)
         self._topic = topic
-        self._incremental = protocol == "consumer"
+        self._incremental = kafka.group_protocol == "consumer"
         self._assigned: set[Partition] = set()
         self._taken: set[Partition] = set()  # revoked or lost during the present poll
-        self._fresh: set[Partition] = set()  # assigned during the present poll
         self._paused = False
         self._on_revoke: OnPartitions = _nothing
         self._on_lost: OnPartitions = _nothing
@@ -68,10 +71,12 @@ class KafkaSource:
         """Return up to `limit` records, waiting at most `timeout_s` for the first; also serves rebalances.
 
         Raises BrokerLost when no broker answered within the deadline, BadSettings when the topic is not there, Denied
-        when we may not read it, Fatal when a rebalance fails.
+        when we may not read it or the group refuses us for too long, ImagesExpired if asked for, Fatal when a rebalance
+        fails.
         """
         self._owner.check()
         self._reachable.check(self._consumer)
+        self._membership.check(self._consumer)
         self._taken.clear()
         began_ns = time_ns()
         try:
@@ -80,17 +85,18 @@ class KafkaSource:
             messages = [first, *self._consumer.consume(limit - 1, 0)] if first is not None and limit > 1 else [first]
         except KafkaException as exception:
             # Raised by a step of a rebalance, and whatever this poll had already taken from the log went with it.
-            self._report(error_of(exception))
+            _sort_out(error_of(exception), self._topic, self._reachable, self._membership)
             raise Fatal(f"kafka: a rebalance failed: {error_of(exception).str()}") from None
-        finally:
-            self._start_fresh()
+        self._release()
         # A message without bytes is falsy, since its length is its value's; it is a record like any other.
         records = [record_of(message) for message in messages if message is not None and not self._failed(message)]
         if records:
             self._reachable.seen()
             polled(self._topic, len(records), began_ns)
         # A partition may be taken after some of its records were drained and before this call ended.
-        return [record for record in records if record.partition not in self._taken]
+        ours = [record for record in records if record.partition not in self._taken]
+        self._expiry.passed(ours)
+        return ours
 
     def pause(self) -> None:
         """Stop fetching from every assigned partition, those assigned later included; polling goes on."""
@@ -104,12 +110,17 @@ class KafkaSource:
         self._owner.check()
         if self._paused:
             self._paused = False
-            self._consumer.resume(_handles(self._assigned))
+            self._consumer.resume(_handles(self._assigned - set(self._expiry.held)))
 
     @property
     def assignment(self) -> Collection[Partition]:
         """The partitions that are ours now."""
         return frozenset(self._assigned)
+
+    @property
+    def trouble(self) -> str:
+        """Why the group has not let us in, empty when it has."""
+        return self._membership.trouble
 
     def group_metadata(self) -> GroupMetadata:
         """Fresh group metadata; every transaction needs its own (KIP-447)."""
@@ -123,26 +134,29 @@ class KafkaSource:
 
     def _assign(self, consumer: Consumer, handles: list[TopicPartition]) -> None:
         self._reachable.seen()
+        self._membership.joined()
         (consumer.incremental_assign if self._incremental else consumer.assign)(handles)
         partitions = frozenset(_partition(handle) for handle in handles)
         self._assigned |= partitions
-        # Paused until this poll is over: what it drains is then of the old term alone. librdkafka may or may not carry
-        # a pause over from an earlier assignment, so it is said for every partition.
+        # Paused until this poll is over, for what it drains is then of the old term alone, and until it is known what
+        # was deleted. librdkafka may or may not carry a pause over, so it is said for every partition.
         consumer.pause(handles)
-        self._fresh |= partitions
+        self._expiry.take(partitions)
         self._on_assign(partitions)
 
     def _revoke(self, consumer: Consumer, handles: list[TopicPartition]) -> None:
-        self._give_up(consumer, handles, self._on_revoke)
+        self._give_up(consumer, handles, lost=False)
 
     def _lose(self, consumer: Consumer, handles: list[TopicPartition]) -> None:
-        self._give_up(consumer, handles, self._on_lost)
+        self._give_up(consumer, handles, lost=True)
 
-    def _give_up(self, consumer: Consumer, handles: list[TopicPartition], report: OnPartitions) -> None:
+    def _give_up(self, consumer: Consumer, handles: list[TopicPartition], *, lost: bool) -> None:
         partitions = frozenset(_partition(handle) for handle in handles)
         self._taken |= partitions
-        report(partitions)
+        self._membership.left(lost=lost)
+        (self._on_lost if lost else self._on_revoke)(partitions)
         self._assigned -= partitions
+        self._expiry.drop(partitions)
         for partition in partitions:
             self.reached.pop(partition, None)
         if self._incremental:
@@ -150,12 +164,11 @@ class KafkaSource:
         else:
             consumer.unassign()
 
-    def _start_fresh(self) -> None:
-        """Let the partitions assigned during the last poll flow, unless all are paused."""
-        handles = _handles(self._fresh & self._assigned)
-        self._fresh.clear()
-        if handles and not self._paused:
-            self._consumer.resume(handles)
+    def _release(self) -> None:
+        """Let the partitions flow of which it is known by now what was deleted, unless all are paused."""
+        released = self._expiry.turn()
+        if released and not self._paused:
+            self._consumer.resume(_handles(released))
 
     def _failed(self, message: KafkaMessage) -> bool:
         error = message.error()
@@ -165,19 +178,22 @@ class KafkaSource:
             partition = Partition(message.topic() or "", message.partition() or 0)
             if partition not in self._taken:
                 self.reached[partition] = message.offset() or 0
+                self._expiry.read(partition, self.reached[partition], records=0)
         else:
-            self._report(error)
+            _sort_out(error, self._topic, self._reachable, self._membership)
         return True
 
-    def _report(self, error: KafkaError) -> None:
-        """Sort out an error: what will not pass ends the process, the rest librdkafka tries again by itself."""
-        if error.code() in DENIED:
-            raise Denied(f"kafka: {error.str()}; grant Read on topic {self._topic} and the group: sluice topics acls")
-        if error.fatal():
-            raise Fatal(f"kafka: {error.str()}")
-        if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-            self._reachable.missing()
-        _logger.warning("kafka: %s; trying again", error.str())
+
+def _sort_out(error: KafkaError, topic: str, reachable: Reachable, membership: Membership) -> None:
+    """Raise what ends the process, for it will not pass; librdkafka tries the rest again by itself."""
+    if error.code() in DENIED:
+        raise Denied(f"kafka: {error.str()}; grant Read on topic {topic} and the group: sluice topics acls")
+    membership.refused(error)
+    if error.fatal():
+        raise Fatal(f"kafka: {error.str()}")
+    if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+        reachable.missing()
+    _logger.warning("kafka: %s; trying again", error.str())
 
 
 def record_of(message: KafkaMessage) -> Record:

@@ -21,6 +21,7 @@ ENVELOPE_BYTES = 256 * 1024  # what headers and the fields around an event take 
 CREATE = "sluice topics create"
 GRANT = "sluice topics acls"
 ASK = "sluice topics check, as an administrator"
+ALTERED = "keys move: when idle; consumers read them within kafka.metadata_refresh_s and a rebalance"
 HIDDEN = "is hidden from this user, if it exists"
 UNSEEN = "partitions and copies as wanted; its settings are hidden from this user"
 
@@ -147,7 +148,7 @@ def _all_led(admin: AdminClient, names: Sequence[str]) -> bool:
 def _layout(spec: TopicSpec, partitions: int, copies: int) -> list[tuple[str, str]]:
     problems: list[tuple[str, str]] = []
     if partitions < spec.partitions:
-        fix = f"kafka-topics.sh --alter --topic {spec.name} --partitions {spec.partitions} (keys move: when idle)"
+        fix = f"kafka-topics.sh --alter --topic {spec.name} --partitions {spec.partitions} ({ALTERED})"
         problems.append((f"has {partitions} partitions, {spec.partitions} are wanted", fix))
     if copies < spec.replication_factor:
         fix = "kafka-reassign-partitions.sh, or topics.replication_factor if that many are meant"

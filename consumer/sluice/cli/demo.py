@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from sluice.cli.frame import FOUND, INTERRUPTED, check_writable, console, say, tell
+from sluice.cli.signals import stop_by
 from sluice.core.errors import BadSettings
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def demo(
     from sluice.demo.run import run
 
     plan = Plan(events, seed, rate_per_s=rate, workers=workers, kills=kills)
-    signal.signal(signal.SIGTERM, _interrupt)
+    stop_by(_interrupt)
     with _folder(keep=keep) as folder, _shown() as show:
         try:
             ending = run(plan, folder, show, clock=time.monotonic)

@@ -37,6 +37,7 @@ EXIT_CODES: Mapping[int, str] = {
     errors.TooManyDeadLetters.exit_code: "too many dead letters",
     errors.WeightsNotAttested.exit_code: "weights not attested",
     LATER: "not available now, try later",
+    errors.ImagesExpired.exit_code: "images were deleted before they were read, and kafka.expired_images is stop",
     errors.WrongCanary.exit_code: "a canary was answered wrong, or too late",
     errors.Denied.exit_code: "refused by the brokers: password, certificate, permission",
     errors.BadSettings.exit_code: "bad settings",

@@ -20,9 +20,10 @@ def lag(
 ) -> None:
     """Show what of the images topic has no committed verdict yet: offsets, lag, age and owner of every partition.
 
-    It only looks: it joins no group, commits nothing and needs no running consumer. `oldest` is the age of the oldest
-    image that waits; only who may read the images topic sees it, as the consumer's user, the rest is for roles
-    monitoring and operator, too. Exit status 69 without a broker, 77 without permission, 78 without the topic.
+    It only looks: it joins no group, commits nothing and needs no running consumer. `end` is the high watermark, so
+    images behind an open transaction wait, too. `oldest` is the age of the oldest image that waits; only who may read
+    the images topic sees it, as the consumer's user, the rest is for roles monitoring and operator, too. Exit status 69
+    without a broker, 77 without permission, 78 without the topic.
     """
     settings = settings_of(context)
     seen = _look(settings, group or settings.kafka.group_id)
@@ -72,6 +73,7 @@ def _rows(seen: "Backlog", now_ms: float) -> list[dict[str, Any]]:
             "oldest_s": _age_s(each.oldest_ms, now_ms),
             "owner": each.owner,
             "expired": each.expired,
+            "undecided": each.undecided,
         }
         for each in seen.partitions
     ]
@@ -94,6 +96,12 @@ def _notes(seen: "Backlog") -> list[str]:
         notes.append(f"note: the brokers know no group {seen.group}; all images that are there would be judged")
     if seen.ages_denied:
         notes.append(f"note: only who may read topic {seen.topic} sees ages; the consumer's user may")
+    notes += [
+        f"note: {each.undecided} offsets of partition {each.partition} wait until an open transaction ends; "
+        "if it hangs: kafka-transactions.sh find-hanging"
+        for each in seen.partitions
+        if each.undecided
+    ]
     notes += [
         f"note: {each.expired} records of partition {each.partition} were deleted before their verdict"
         for each in seen.partitions

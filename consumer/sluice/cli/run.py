@@ -7,28 +7,31 @@ from types import FrameType
 import typer
 
 from sluice.cli.frame import INTERRUPTED, settings_of
+from sluice.cli.signals import stop_by
 
 
 class Stop:
-    """The first SIGTERM or SIGINT asks for a drain, the second leaves at once: nothing half-done can be committed."""
+    """The first SIGTERM, SIGINT or SIGHUP asks for a drain, a second SIGTERM or SIGINT leaves at once.
+
+    Nothing half-done can be committed then. A second SIGHUP is no haste: a shell and its terminal both send one.
+    """
 
     def __init__(self) -> None:
         self._asked = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._ask)
+        stop_by(self._ask)
 
     def __call__(self) -> bool:
         """Whether somebody asked."""
         return self._asked
 
-    def _ask(self, _number: int, _frame: FrameType | None) -> None:
-        if self._asked:
+    def _ask(self, number: int, _frame: FrameType | None) -> None:
+        if self._asked and number != signal.SIGHUP:
             os._exit(INTERRUPTED)
         self._asked = True
 
 
 def run(context: typer.Context) -> None:
-    """Consume image events until SIGTERM: verdicts, quality and dead letters go out, exactly once."""
+    """Consume image events until SIGTERM, SIGINT or SIGHUP: verdicts, quality and dead letters go out, exactly once."""
     settings = settings_of(context)
     stop = Stop()
     from sluice import app

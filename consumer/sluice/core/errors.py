@@ -142,6 +142,12 @@ class WeightsNotAttested(Fatal):
     exit_code = 74
 
 
+class ImagesExpired(Fatal):
+    """Images were deleted before they were read, and `kafka.expired_images` is `stop`."""
+
+    exit_code = 75
+
+
 class WrongCanary(Fatal):
     """A known picture was not judged as it must be, or not in time: verdicts of this process cannot be trusted."""
 

@@ -20,6 +20,8 @@ EventName = Literal[
     "partitions_assigned",
     "partitions_revoked",
     "partitions_lost",
+    "images_expired",
+    "position_reset",
     "paused",
     "resumed",
     "dependency_down",
@@ -59,7 +61,7 @@ EVENTS: Mapping[EventName, Meaning] = {
         " `file`, or `itself`, its own first ones",
         ("canaries", "known"),
     ),
-    "ready": Meaning(_I, "Images are judged from now on", ("worker", "bundle")),
+    "ready": Meaning(_I, "The group has let this replica in: images are judged from now on", ("worker", "bundle")),
     "partitions_assigned": Meaning(_I, "These partitions are this replica's", ("partitions",)),
     "partitions_revoked": Meaning(
         _I, "These go to another replica, in order: what was finished has landed", ("partitions",)
@@ -69,6 +71,18 @@ EVENTS: Mapping[EventName, Meaning] = {
         "These were taken without a word, since the brokers did not hear of this replica for a session; what is in"
         " flight of them is dropped here and judged by their next owner",
         ("partitions",),
+    ),
+    "images_expired": Meaning(
+        _E,
+        "The brokers deleted these offsets before they were read (retention, or by hand): no verdict and no dead letter"
+        " of theirs will come; the markers of transactions among them count, too",
+        ("topic", "partition", "first", "last", "count"),
+    ),
+    "position_reset": Meaning(
+        _W,
+        "The partition ends before the offset where reading was to go on: the topic was made anew, or lost its newest"
+        " records; reading goes on at `found`, and images that had a verdict may be judged again",
+        ("topic", "partition", "expected", "found"),
     ),
     "paused": Meaning(_I, "Back-pressure: every flight is under way, nothing more is read for now", every_s=60),
     "resumed": Meaning(_I, "There is room again, reading goes on", every_s=60),

@@ -115,6 +115,7 @@ MetricName = Literal[
     "sluice.producer.recycled",
     "sluice.verdicts",
     "sluice.dead_letters",
+    "sluice.records.expired",
     "sluice.fuse.level",
     "sluice.dependency.down",
     "sluice.dependency.waiting",

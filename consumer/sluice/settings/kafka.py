@@ -54,7 +54,15 @@ class Kafka(Section):
     )
     connect_deadline_s: Seconds = Field(
         60.0,
-        description="With no broker for this long the process exits with 69 so that its supervisor sees it.",
+        description="With no broker for this long the process exits with 69, and refused by the group for this long with 77, so that its supervisor sees it.",
+    )
+    metadata_refresh_s: Annotated[float, Field(ge=0.01, le=3600)] = Field(
+        10.0,
+        description="How often brokers are asked for the partitions of our topics: how long images in partitions that were added wait until a running consumer reads them, a rebalance besides.",
+    )
+    expired_images: Literal["tell", "stop"] = Field(
+        "tell",
+        description="What to do about images that were deleted before they were read (retention, `kafka-delete-records.sh`): `tell` by log, counter and alert and go on, or `stop` with exit 75, which stays until somebody decides.",
     )
     queued_max_kbytes: Count = Field(65_536, description="Prefetch memory of librdkafka, KiB, over all partitions.")
     queued_min_messages: Count = Field(256, description="Prefetch target per partition: about two batches.")

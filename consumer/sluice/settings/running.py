@@ -116,7 +116,7 @@ class Telemetry(Section):
     )
     linger_s: Annotated[float, Field(ge=0)] = Field(
         30.0,
-        description="How long that server goes on after the fuse or a canary has stopped the consumer (exit 73, 76), so that a scrape sees why. The group is left by then; a signal ends the wait.",
+        description="How long that server goes on after the fuse, a canary or a loss of images has stopped the consumer (exit 73, 76, 75), so that a scrape sees why. The group is left by then; a signal ends the wait.",
     )
     lag_every_s: Seconds = Field(5.0, description="How often the brokers are asked how far the partitions reach.")
     heartbeat_file: Path | None = Field(

@@ -44,6 +44,8 @@ class Health:
         self._canaries = Check(ok=True, found="none are asked")
         self._fuse = Check(ok=True, found="whole")
         self._judging = Check(ok=False, found="starting")
+        self._group = Check(ok=False, found="not asked yet")
+        self._ready = False
         observe("sluice.ready", 0, {})
 
     def loaded(self, found: str, lane: Callable[[], str]) -> None:
@@ -61,11 +63,9 @@ class Health:
 
     @contextmanager
     def judging(self) -> Iterator[None]:
-        """Be ready from entering to leaving this block, or until it drains."""
+        """Be ready from entering to leaving this block, or until it drains, as long as the group lets us in."""
         self._judging = Check(ok=True, found="judging")
-        self._observe("sluice.ready", 1, {})
-        if self._ready_file:
-            self._ready_file.touch()
+        self._show()
         try:
             yield
         finally:
@@ -75,9 +75,15 @@ class Health:
     def unready(self, why: str) -> None:
         """Say that nothing further is judged."""
         self._judging = Check(ok=False, found=why)
-        self._observe("sluice.ready", 0, {})
-        if self._ready_file:
-            self._ready_file.unlink(missing_ok=True)
+        self._show()
+
+    def grouped(self, trouble: str) -> bool:
+        """Say why the group has not let us in, empty when it has; return whether that is news by which we are ready."""
+        before, self._group = self._group, Check(not trouble, trouble or "let in")
+        if before.ok == self._group.ok:
+            return False
+        self._show()
+        return self._group.ok and self._judging.ok
 
     def stopped(self, error: Fatal) -> None:
         """Say for what the consumer stopped; its lane is closed by then, and no sign of anything."""
@@ -103,8 +109,20 @@ class Health:
             "models": self._models,
             "canaries": self._canaries,
             "fuse": self._fuse,
+            "group": self._group,
             "judging": self._judging,
         }
+
+    def _show(self) -> None:
+        """Let the metric and the file say whether we are ready."""
+        before, self._ready = self._ready, self._judging.ok and self._group.ok
+        if before == self._ready:
+            return
+        self._observe("sluice.ready", int(self._ready), {})
+        if self._ready_file and self._ready:
+            self._ready_file.touch()
+        elif self._ready_file:
+            self._ready_file.unlink(missing_ok=True)
 
     def _loop(self) -> Check:
         turned_at_s = self._turned_at_s

@@ -120,6 +120,9 @@ MEANINGS: Mapping[MetricName, Meaning] = {
         {"status": (), "generator": ()},
     ),
     "sluice.dead_letters": _counter("{record}", "Records that could not be judged", {"stage": (), "reason": ()}),
+    "sluice.records.expired": _counter(
+        "{record}", "Offsets that the brokers deleted before they were read: images without a verdict", _TOPIC
+    ),
     "sluice.fuse.level": _gauge("{limit}", "Largest share used of a limit of the fuse; at 1 it is blown"),
     "sluice.margin": _histogram(
         "1", "Margin of each judged image's nearest concept; below 0 no concept is present", _MARGIN

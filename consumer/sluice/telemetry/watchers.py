@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
-from sluice.core.errors import Fatal, TooManyDeadLetters, WrongCanary
+from sluice.core.errors import Fatal, ImagesExpired, TooManyDeadLetters, WrongCanary
 from sluice.core.events import EventName, tell
 from sluice.settings import Settings, Telemetry
 from sluice.telemetry import exposition, gpu, http, process
@@ -17,7 +17,11 @@ TRANSACTIONS_A_TURN = 6
 """Timeouts of a transaction that the longest turn of the loop may take: each of its steps (a producer opened, messages
 sent, the end, an abort) has one of its own, and a rebalance lands within the same turn what was aborted before."""
 
-_STOPPED: Mapping[type[Fatal], EventName] = {TooManyDeadLetters: "fuse_blown", WrongCanary: "canary_wrong"}
+_STOPPED: Mapping[type[Fatal], EventName] = {
+    TooManyDeadLetters: "fuse_blown",
+    WrongCanary: "canary_wrong",
+    ImagesExpired: "stopped",
+}
 """Errors by which the consumer stops itself, so that a new life at once would only come to the same end."""
 
 
@@ -60,6 +64,15 @@ class Watchers:
                 if telemetry.http_port is not None and type(error) in _STOPPED:
                     _linger(telemetry.linger_s, stopping)
                 raise
+
+    def entering(self, trouble: Callable[[], str], worker: str, bundle: str) -> Callable[[], None]:
+        """Return what tells, turn by turn, whether the group has let us in: `trouble` is empty then."""
+
+        def look() -> None:
+            if self.health.grouped(trouble()):
+                tell("ready", worker=worker, bundle=bundle)
+
+        return look
 
     def loaded(self, bundle: str, seconds: float, lane: Callable[[], str]) -> None:
         """Say that the models are attested and loaded; `lane` as in `Health.loaded`."""

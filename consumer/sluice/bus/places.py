@@ -1,0 +1,112 @@
+"""Where partitions begin and end, and where the group stands in them: asked of the brokers without waiting.
+
+The end is the high watermark everywhere: images of a transaction that hangs undecided count as waiting, too.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from sluice.bus.client import DENIED, error_of
+from sluice.core.domain import Partition
+from sluice.core.errors import Denied
+
+END = IsolationLevel.READ_UNCOMMITTED
+"""What makes the latest offset the high watermark."""
+
+STABLE = IsolationLevel.READ_COMMITTED
+"""What makes the latest offset the one where the first open transaction begins."""
+
+PATIENCE_S = 10.0
+_logger = logging.getLogger(__name__)
+Found = Mapping[Partition, "Future[Any]"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One partition: `start` to `end` are on the brokers; `committed` is None before a commit."""
+
+    committed: int | None
+    start: int
+    end: int
+
+
+def offsets(
+    admin: AdminClient,
+    handles: Collection[TopicPartition],
+    spec: OffsetSpec,
+    *,
+    isolation: IsolationLevel = END,
+    patience_s: float = PATIENCE_S,
+) -> Found:
+    """Ask for an offset of each partition; each future holds one as `.offset`."""
+    ask: Any = admin  # its type stubs know no options
+    futures = ask.list_offsets(dict.fromkeys(handles, spec), isolation_level=isolation, request_timeout=patience_s)
+    return {Partition(handle.topic, handle.partition): future for handle, future in futures.items()}
+
+
+@dataclass(slots=True)
+class Asked:
+    """A question about partitions, and what has come of the answer."""
+
+    starts: Found
+    ends: Found
+    committed: "Future[Any]"
+    group: str
+    _failed: str = field(default="", init=False)
+
+    @property
+    def done(self) -> bool:
+        """Whether all was answered, or refused."""
+        return self.committed.done() and all(f.done() for f in (*self.starts.values(), *self.ends.values()))
+
+    def found(self) -> Mapping[Partition, Place]:
+        """Return the places of which all is known. Raises Denied when we may not ask."""
+        committed = self._told(self.committed)
+        if committed is None:
+            return {}
+        known = {Partition(h.topic, h.partition): h.offset for h in committed.topic_partitions if not h.error}
+        starts, ends = (
+            {partition: answer.offset for partition, future in found.items() if (answer := self._told(future))}
+            for found in (self.starts, self.ends)
+        )
+        return {
+            partition: Place(offset if offset >= 0 else None, starts[partition], ends[partition])
+            for partition, offset in known.items()
+            if partition in starts and partition in ends
+        }
+
+    def _told(self, future: "Future[Any]") -> Any:
+        try:
+            return future.result()
+        except KafkaException as exception:
+            error = error_of(exception)
+            if error.code() in DENIED:
+                raise Denied(
+                    f"the brokers deny Describe on group {self.group} or its topic: {error.str()}; "
+                    "grant it: sluice topics acls --role consumer"
+                ) from None
+            _logger.debug("kafka: where a partition begins is not known: %s", error.str())
+            return None
+
+
+Inquire = Callable[[Collection[Partition]], Asked]
+
+
+def inquirer(admin: AdminClient, group: str) -> Inquire:
+    """Return what asks about partitions of a topic and `group`."""
+
+    def ask(partitions: Collection[Partition]) -> Asked:
+        handles = [TopicPartition(partition.topic, partition.index) for partition in partitions]
+        spoken_of = [ConsumerGroupTopicPartitions(group, handles)]
+        # What a transaction is about to commit counts: reading begins there.
+        committed: Any = admin.list_consumer_group_offsets(spoken_of, require_stable=True, request_timeout=PATIENCE_S)
+        starts, ends = (offsets(admin, handles, spec) for spec in (OffsetSpec.earliest(), OffsetSpec.latest()))
+        return Asked(starts, ends, committed[group], group)
+
+    return ask

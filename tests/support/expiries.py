@@ -1,0 +1,19 @@
+"""What was deleted before it was read, asked of real brokers."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from sluice.bus.expiry import Expiry
+from sluice.bus.lag import silent_admin
+from sluice.bus.places import inquirer
+from sluice.settings import Kafka
+
+
+def expiry_of(
+    kafka: Kafka,
+    observe: Callable[[str, float, Mapping[str, str]], None] = lambda *_: None,
+    then: Literal["tell", "stop"] = "tell",
+) -> Expiry:
+    """Return one that asks the brokers of `kafka`."""
+    return Expiry(inquirer(silent_admin(kafka), kafka.group_id), then, observe, time.monotonic)
