@@ -1,5 +1,6 @@
 """The edge of the process: commands in, one clear line and a documented exit code out."""
 
+import os
 import sys
 import traceback
 
@@ -9,6 +10,7 @@ from sluice.cli.frame import Invocation, tell
 
 def main() -> None:
     """Run the command line; any error becomes its line and its exit code, the traceback only with --debug."""
+    _attach_streams()
     invocation = Invocation()
     try:
         app(obj=invocation)
@@ -16,6 +18,17 @@ def main() -> None:
         if invocation.debug:
             traceback.print_exception(error)
         sys.exit(tell(error))
+
+
+def _attach_streams() -> None:
+    """Give a process that was started without standard streams some: the next file opened would pass for one."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from sluice.core.errors import BadSettings, BrokerLost, Denied, DependencyDown, 
 from sluice.models import canaries, load, plugin
 from sluice.models.device import describe
 from sluice.models.scorer import Extras
-from sluice.settings import Canary, Kafka, Settings
+from sluice.settings import Canary, Kafka, Settings, surroundings
 from sluice.telemetry import http
 
 _BUNDLE = "SLUICE_MODELS__BUNDLE=openai, and sluice models fetch"
@@ -53,6 +54,7 @@ def examine(settings: Settings, now_s: float) -> Iterator[Row]:
     """Yield what was found, cheapest first; `now_s` is the time of this machine, seconds since the epoch."""
     yield from _guarded("policy", "sluice policy check FILE", lambda: _policy(settings))
     yield from _references(settings)
+    yield from _guarded("surroundings", "see the line", lambda: _around(settings))
     yield from _disk(settings)
     yield _probes(settings)
     yield from _guarded(
@@ -100,10 +102,17 @@ def _references(settings: Settings) -> Iterator[Row]:
         yield Row("references", "warn", "none is allowed: only inline images are judged", fix)
 
 
+def _around(settings: Settings) -> Iterator[Row]:
+    surroundings.check(settings)
+    yield Row("surroundings", "ok", "temporary files and the files of telemetry can be written")
+
+
 def _disk(settings: Settings) -> Iterator[Row]:
     telemetry = settings.telemetry
     files = [telemetry.heartbeat_file, telemetry.ready_file, telemetry.stats_file]
-    folders = dict.fromkeys([Path(tempfile.gettempdir()), *(file.parent for file in files if file)])
+    with suppress(FileNotFoundError):  # none can be written, which has been said
+        files.append(Path(tempfile.gettempdir()) / "any")
+    folders = dict.fromkeys(file.parent for file in files if file)
     for folder in folders:
         if not folder.is_dir():
             yield Row(f"disk {folder}", "fail", "no such folder", f"mkdir -p {folder}")

@@ -1,7 +1,8 @@
-"""Files that are replaced whole: a reader finds the old text or the new one, whenever a life ends."""
+"""Files that are replaced whole: a reader finds the old text or the new one, whenever a life ends. And reading them."""
 
 import errno
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,6 +30,26 @@ def write(file: Path, text: str, *, synced: bool = True) -> None:
         raise
     if synced:
         _sync_folder(file.parent)
+
+
+def read(file: Path, most: int) -> bytes:
+    """Return what a regular file of at most `most` bytes holds: nothing waits for a writer, or never ends.
+
+    Raises OSError, or ValueError for a name with a zero byte.
+    """
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        data = bytearray()
+        while regular and len(data) <= most and (piece := os.read(descriptor, most + 1 - len(data))):
+            data += piece
+    finally:
+        os.close(descriptor)
+    if not regular:
+        raise OSError(errno.EINVAL, "it is no regular file", str(file))
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most:,} bytes", str(file))
+    return bytes(data)
 
 
 def _opened(part: Path) -> int:

@@ -72,7 +72,10 @@ class Trial:
         if not asked:
             return
         records = tuple(Record(_HERE, number, -1, None, None) for number in range(len(asked)))
-        with Fetcher(Fetch(), Media(max_inline_bytes=32 * MIB)) as fetcher, ThreadPoolExecutor(1) as threads:
+        with (
+            Fetcher(Fetch(), Media(max_inline_bytes=32 * MIB, max_event_bytes=32 * MIB)) as fetcher,
+            ThreadPoolExecutor(1) as threads,
+        ):
             steps = Steps(
                 decode=partial(_event, asked),
                 fetch=fetcher.submit,

@@ -101,9 +101,9 @@ def test_every_advised_command_exists() -> None:
 
 
 def test_json_goes_to_stdout_alone() -> None:
-    result = run("config", "show", "--json", SLUICE_FUSE__WINDOW="7")
+    result = run("config", "show", "--json", SLUICE_FUSE__WINDOW="70")
     assert json.loads(result.stdout)["fuse.window"] == {
-        "value": 7,
+        "value": 70,
         "from": "SLUICE_FUSE__WINDOW in the environment",
     }
     assert result.stderr == ""

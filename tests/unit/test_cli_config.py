@@ -31,12 +31,12 @@ def sluice(*arguments: str) -> Result:
 
 def test_config_show_tells_every_setting_and_its_place() -> None:
     Path("s.yaml").write_text(
-        "fuse:\n  window: 9\nkafka: {sasl_password: hunter2, sasl_token_url: 'https://h/token?key=hunter2'}\n"
+        "fuse:\n  window: 90\nkafka: {sasl_password: hunter2, sasl_token_url: 'https://h/token?key=hunter2'}\n"
     )
     result = sluice("--config", "s.yaml", "config", "show", "--json")
     found = json.loads(result.stdout)
     assert len(found) == len(LEAVES)
-    assert found["fuse.window"] == {"value": 9, "from": "s.yaml:2"}
+    assert found["fuse.window"] == {"value": 90, "from": "s.yaml:2"}
     assert found["fuse.max_run"] == {"value": 50, "from": "default"}
     assert "hunter2" not in result.output
 

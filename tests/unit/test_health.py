@@ -147,6 +147,23 @@ def test_the_pulse_touches_its_files_now_and_then(tmp_path: Path, clock: Clock) 
     assert heartbeat.exists()
 
 
+def test_a_pulse_whose_folder_is_gone_stops_no_judging_and_says_so_once(
+    tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    pulse = Pulse(clock, heartbeat=tmp_path / "gone" / "beat", stats=tmp_path / "stats", meter=Meter(), every_s=1.0)
+    for clock.now in (0.0, 1.0, 2.0):
+        pulse.beat()
+    assert caplog.text.count("cannot be written") == 1
+
+
+def test_a_ready_file_that_cannot_be_is_a_wrong_setting(tmp_path: Path, clock: Clock) -> None:
+    health = Health(clock, Seen(), longest_turn_s=1.0, ready_file=tmp_path / "gone" / "ready")
+    health.grouped("")
+    with pytest.raises(BadSettings, match=r"telemetry\.ready_file = "), health.judging():
+        pass
+    health.unready("draining")
+
+
 CHECKS = {"loop": Check(ok=True, found="turns")}
 BROKEN = {**CHECKS, "lane": Check(ok=False, found="died")}
 

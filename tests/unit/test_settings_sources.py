@@ -55,8 +55,8 @@ def test_the_order_of_sources(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_file_may_be_named_by_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLUICE_CONFIG", str(written("s.yaml", "fuse: {window: 5}\ntopics:\n")))
-    assert sources.load().settings.fuse.window == 5
+    monkeypatch.setenv("SLUICE_CONFIG", str(written("s.yaml", "fuse: {window: 500}\ntopics:\n")))
+    assert sources.load().settings.fuse.window == 500
     assert sources.load(written("other.yaml", "")).settings.fuse.window == 1000
 
 
@@ -161,7 +161,9 @@ def test_a_secret_written_where_no_value_belongs_is_not_shown(text: str) -> None
     assert SECRET not in "\n".join(refusal(written("s.yaml", text.format(SECRET))))
 
 
-@pytest.mark.parametrize("setting", ["registry: {url", "kafka: {bootstrap_servers", "kafka: {sasl_token_url"])
+@pytest.mark.parametrize(
+    "setting", ["registry: {url", "kafka: {bootstrap_servers", "kafka: {sasl_token_url", "fetch: {s3_endpoint"]
+)
 @pytest.mark.parametrize("password", [SECRET, f"a/{SECRET}", f"@{SECRET}", f"{SECRET}:@"])
 @pytest.mark.parametrize("scheme", ["https://", ""])
 def test_credentials_in_an_address_are_refused_and_not_shown(setting: str, password: str, scheme: str) -> None:
@@ -171,7 +173,7 @@ def test_credentials_in_an_address_are_refused_and_not_shown(setting: str, passw
 
 
 def test_credentials_in_any_other_setting_are_masked() -> None:
-    loaded = sources.load(written("t.yaml", f"fetch: {{s3_endpoint: 'https://me:{SECRET}@example.com'}}"))
+    loaded = sources.load(written("t.yaml", f"models: {{bundle: 'https://me:{SECRET}@example.com'}}"))
     assert SECRET not in str(list(loaded.rows()))
 
 

@@ -15,6 +15,7 @@ import typer
 from sluice.cli.frame import FOUND, INTERRUPTED, check_writable, console, say, tell
 from sluice.cli.signals import stop_by
 from sluice.core.errors import BadSettings
+from sluice.settings import surroundings
 
 if TYPE_CHECKING:
     from sluice.demo.plan import Plan
@@ -40,6 +41,7 @@ def demo(
     time; 1: not so; else that of the process that failed.
     """
     check_writable("--json", json_file)
+    surroundings.check_process()
     from sluice.demo.crew import ProcessFailed
     from sluice.demo.plan import Plan
     from sluice.demo.run import run

@@ -9,7 +9,7 @@ import typer
 
 from sluice.cli.frame import NOT_ALLOWED, NOT_JUDGED, OK, AsJson, check_writable, console, emit, say, settings_of
 from sluice.core.errors import BadSettings
-from sluice.settings import Policy, Settings
+from sluice.settings import Policy, Settings, surroundings
 from sluice_schemas import Status
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def moderate(
     Exit code 0: all are ALLOW. 3: some are BLUR, REVIEW or BLOCK. 4: some could not be judged (INDETERMINATE).
     """
     check_writable("--report", report)
+    surroundings.check_process()
     from sluice.moderation import moderate as judge
 
     settings = Choice(bundle, policy).over(settings_of(context))

@@ -8,6 +8,7 @@ import typer
 
 from sluice.cli.frame import INTERRUPTED, settings_of
 from sluice.cli.signals import stop_by
+from sluice.settings import surroundings
 
 
 class Stop:
@@ -33,6 +34,7 @@ class Stop:
 def run(context: typer.Context) -> None:
     """Consume image events until SIGTERM, SIGINT or SIGHUP: verdicts, quality and dead letters go out, exactly once."""
     settings = settings_of(context)
+    surroundings.check(settings)
     stop = Stop()
     from sluice import app
 

@@ -10,6 +10,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from urllib.parse import unquote_to_bytes
 
 from sluice.core.errors import Refused
+from sluice.settings.text import MAX_PORT, is_bucket
+from sluice.settings.text import host as host_of
 
 Address = IPv4Address | IPv6Address
 
@@ -17,14 +19,9 @@ _MAX_LENGTH = 8192  # presigned URLs with session tokens reach some two thousand
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _WEB = re.compile(r"//(?P<authority>[^/?#]*)(?P<target>[^#]*)")
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::(?P<port>[1-9][0-9]{0,4}))?")
-_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # and halves of characters, which no bytes can spell
 _UNSAFE = re.compile(r"[^\x21-\x7e]|[\"<>^`{|}]")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
-_MAX_PORT = 65535
-_MAX_HOST = 253
 _MAX_KEY_BYTES = 1024  # S3's own limit; a store answers a longer one as it answers when it is out of order
 
 # Own tables: ipaddress.is_global of Python 3.11 calls 64:ff9b::7f00:1, 2002:7f00:1:: and 224.0.0.1 global.
@@ -173,26 +170,19 @@ def _web(scheme: str, rest: str, rules: Rules) -> Web:
     host = _host(authority["host"])
     rule = _rule(host, rules.hosts)
     port = int(authority["port"] or _DEFAULT_PORTS[scheme])
-    if port not in rules.ports or port > _MAX_PORT:
+    if port not in rules.ports or port > MAX_PORT:
         raise Refused("reference_port", "not among SLUICE_FETCH__ALLOWED_PORTS")
     target = parts["target"]
     return Web(scheme, host, port, target if target.startswith("/") else "/" + target, rule)
 
 
 def _host(text: str) -> str:
-    """Return a canonical host: a plain lower-case name, a dotted quad, or IPv6 in brackets."""
     try:
-        if text.startswith("["):
-            return f"[{IPv6Address(text[1:-1]).compressed}]"
-        host = text.lower()
-        labels = host.split(".")
-        if _NUMBER.fullmatch(labels[-1]):  # octal, hex, short and decimal spellings are no IPv4Address
-            return str(IPv4Address(host))
+        return host_of(text)
     except ValueError as error:
-        raise Refused("reference_malformed", "an IP address in an unusual spelling") from error
-    if len(host) > _MAX_HOST or not all(_LABEL.fullmatch(label) for label in labels):
-        raise Refused("reference_malformed", "host name")
-    return host
+        raise Refused(
+            "reference_malformed", "a host name that is none, or an IP address in an unusual spelling"
+        ) from error
 
 
 def _rule(host: str, allowed: Sequence[str]) -> str:
@@ -211,7 +201,7 @@ def _stored(rest: str, rules: Rules) -> Stored:
     Clients drop slashes at the ends and double ones, so that such a key would name another object.
     """
     bucket, slash, key = rest.removeprefix("//").partition("/")
-    if not rest.startswith("//") or not slash or not _BUCKET.fullmatch(bucket):
+    if not rest.startswith("//") or not slash or not is_bucket(bucket):
         raise Refused("reference_malformed", "not s3://bucket/key")
     if bucket not in rules.buckets:
         raise Refused("reference_bucket", "not among SLUICE_FETCH__S3_BUCKETS")

@@ -4,6 +4,9 @@ Environment variables are `SLUICE_` and the path joined with `__`: `SLUICE_KAFKA
 their order: `sluice.settings.sources`.
 """
 
+from typing import Self
+
+from pydantic import model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sluice.settings.images import Fetch, Media
@@ -62,6 +65,17 @@ class Settings(BaseSettings):
     policy: Policy = Policy()
     dead_letters: DeadLetters = DeadLetters()
     telemetry: Telemetry = Telemetry()
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        event = self.media.max_event_bytes
+        for name, most in (
+            ("batching.max_bytes", self.batching.max_bytes),
+            ("kafka.receive_max_bytes", self.kafka.receive_max_bytes),
+        ):
+            if most < event:
+                raise ValueError(f"{name} = {most} must not be less than media.max_event_bytes = {event}")
+        return self
 
     @classmethod
     def settings_customise_sources(

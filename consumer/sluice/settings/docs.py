@@ -82,8 +82,16 @@ def allowed(found: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     if found["type"] == "object":
         return "mapping"
     kind = {"password": "secret text", "path": "path"}.get(found.get("format", ""), _KINDS[found["type"]])
-    bounds = " and ".join(f"{sign} {found[name]:g}" for name, sign in _BOUNDS if name in found)
-    return f"{kind} {bounds}".strip()
+    bounds = [f"{sign} {_figure(found[name])}" for name, sign in _BOUNDS if name in found]
+    if "maxLength" in found and kind == "text":
+        bounds.append(f"of at most {_figure(found['maxLength'])} characters")
+    if "pattern" in found:
+        bounds.append(f"like `{found['pattern']}`")
+    return f"{kind} {' and '.join(bounds)}".strip()
+
+
+def _figure(number: float) -> str:
+    return f"{number:g}" if isinstance(number, float) and not number.is_integer() else f"{int(number):,}"
 
 
 _KINDS = {"string": "text", "integer": "integer", "number": "number", "boolean": "`true`, `false`"}

@@ -1,23 +1,27 @@
 """How the log is cut, when the consumer stops, and what it tells the outside."""
 
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from sluice.settings.section import MIB, Bytes, Count, Seconds, Section
+from sluice.settings.section import MAX_SECONDS, MIB, Bytes, Count, Number, Seconds, Section
+from sluice.settings.text import MAX_PORT, Listening, OptionalPath
 
 
 class Batching(Section):
     """How the log is cut into batches and how many are under way; `docs/batching.md` says why."""
 
-    max_records: Count = Field(
+    max_records: int = Field(
         32,
+        ge=1,
+        le=10_000,
         description="Largest batch. Batch 8 already gives 92 % of a GPU's throughput, 32 leaves room. Smaller ones are cut as long as fewer than two are unfinished, so nothing waits for a batch to fill.",
     )
     max_bytes: Bytes = Field(16 * MIB, description="Largest batch by message bytes; bounds memory with inline images.")
-    max_flights: Count = Field(
+    max_flights: int = Field(
         8,
+        ge=1,
+        le=256,
         description="Batches under way at once; when all are, partitions are paused. They are what the models work on during a commit: at 11 ms a batch, a commit of 50 ms leaves them 86 % busy with 8 and 45 % with 4. Each takes memory (`docs/resources.md`).",
     )
     drain_timeout_s: Seconds = Field(
@@ -31,26 +35,36 @@ class Batching(Section):
 class Fuse(Section):
     """When too many dead letters stop the consumer."""
 
-    max_share: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.05, description="Largest share of dead letters among the last `window` records."
+    max_share: Number = Field(
+        0.05, gt=0, le=1, description="Largest share of dead letters among the last `window` records."
     )
     window: Count = Field(1000, description="Records the share is taken over; it counts only once the window is full.")
-    max_run: Count = Field(50, description="Longest run of dead letters in one partition.")
+    max_run: Count = Field(50, description="Longest run of dead letters in one partition; not longer than `window`.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.max_run > self.window:
+            raise ValueError(f"max_run = {self.max_run} must not exceed window = {self.window}")
+        return self
 
 
 class Poison(Section):
     """When a record that kills the whole process at every start is singled out and rejected."""
 
-    journal_folder: Path | None = Field(
+    journal_folder: OptionalPath = Field(
         None,
         description="Where each replica notes what it has in flight, in a file named after its transactional id. It must outlive the process, not the machine: a pod's `emptyDir` does, a container's own files do not. Empty: no notes, and poison kills every next life too.",
     )
-    deaths_before_alone: Count = Field(
+    deaths_before_alone: int = Field(
         2,
+        ge=1,
+        le=1000,
         description="Deaths of the process after which the records in flight each time travel one by one. One death is an accident too often: a kill, a full node.",
     )
-    deaths_alone: Count = Field(
+    deaths_alone: int = Field(
         2,
+        ge=1,
+        le=1000,
         description="Further deaths with only this record in flight that make it a dead letter. Whoever kills at random hits the same moment twice next to never; each more costs a start.",
     )
 
@@ -62,8 +76,11 @@ class DeadLetters(Section):
         False,
         description="Carry the record's value even when it holds an inline image; otherwise its sha256 and size.",
     )
-    max_value_bytes: Bytes = Field(
-        64 * 1024, description="Largest original value carried; likewise the key, and the headers together."
+    max_value_bytes: int = Field(
+        64 * 1024,
+        ge=1,
+        le=MIB,
+        description="Largest original value carried; likewise the key, and the headers together.",
     )
 
 
@@ -82,7 +99,7 @@ class Canary(Section):
         300.0,
         description="How late an answer may be. Canaries wait for a decoder and for the batch under way, which takes minutes on a CPU with a large bundle; a pass that hangs is noticed by `models.lane_timeout_s`.",
     )
-    file: Path | None = Field(
+    file: OptionalPath = Field(
         None,
         description="Pictures and their answers, written once by `sluice models canaries --write FILE`. Empty: the answers that ship with the starter bundle; for another bundle its own first answers, in float32.",
     )
@@ -106,23 +123,27 @@ class Telemetry(Section):
         True,
         description="With `otlp`, also a span per image whose record's trace context is sampled, so that one image is one trace from its producer to its verdict.",
     )
-    http_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+    http_port: int | None = Field(
         None,
+        ge=0,
+        le=MAX_PORT,
         description="Port of a small HTTP server with `/livez`, `/readyz`, `/startupz` and `/metrics` (Prometheus); 0 for any free one, which the log names. Empty: none.",
     )
-    http_host: str = Field(
+    http_host: Listening = Field(
         "127.0.0.1",
         description="Address that server listens on. Whoever reaches it can read every metric and nothing else.",
     )
-    linger_s: Annotated[float, Field(ge=0)] = Field(
+    linger_s: Number = Field(
         30.0,
+        ge=0,
+        le=MAX_SECONDS,
         description="How long that server goes on after the fuse, a canary or a loss of images has stopped the consumer (exit 73, 76, 75), so that a scrape sees why. The group is left by then; a signal ends the wait.",
     )
     lag_every_s: Seconds = Field(5.0, description="How often the brokers are asked how far the partitions reach.")
-    heartbeat_file: Path | None = Field(
+    heartbeat_file: OptionalPath = Field(
         None, description="Touched by every turn of the loop; a liveness probe looks at its age."
     )
-    ready_file: Path | None = Field(None, description="Exists while the consumer can judge.")
-    stats_file: Path | None = Field(
+    ready_file: OptionalPath = Field(None, description="Exists while the consumer can judge.")
+    stats_file: OptionalPath = Field(
         None, description="Counters as JSON, written about twice a second; what the live view reads."
     )

@@ -3,12 +3,20 @@
 import json
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
-Seconds = Annotated[float, Field(gt=0)]
-Bytes = Annotated[int, Field(gt=0)]
-Count = Annotated[int, Field(gt=0)]
 MIB = 1024 * 1024
+MAX_BYTES = 2**40
+MAX_COUNT = 1_000_000
+MAX_SECONDS = 86_400.0
+"""A day. A time beyond it is a slip of the keyboard, and some clocks of the system hold no more than a few weeks."""
+
+
+Seconds = Annotated[float, Field(ge=0.001, le=MAX_SECONDS, allow_inf_nan=False)]
+Bytes = Annotated[int, Field(ge=1, le=MAX_BYTES)]
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+"""A number whose field says its bounds."""
 
 
 def _listed(value: Any) -> Any:
@@ -28,7 +36,7 @@ def _keyed(value: Any) -> Any:
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError("must be JSON") from None
 
 
@@ -43,3 +51,12 @@ class Section(BaseModel):
     """A branch of the tree: frozen, and a key it does not know is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse `true`, which would pass for 1."""
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and kind in (int, float, int | None):
+            raise ValueError("must be a number")
+        return value

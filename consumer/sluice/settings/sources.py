@@ -28,7 +28,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from sluice import documents
+from sluice import documents, durable
 from sluice.core.errors import BadSettings
 from sluice.documents import Problem, dotted, nearest
 from sluice.settings import Settings
@@ -43,8 +43,10 @@ SERVICE_LINK = re.compile(r"SLUICE_(?!.*__)(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w
 """What Kubernetes puts into a pod's environment for a Service whose name begins with `sluice`."""
 
 DOTENV = Path(".env")
+_MAX_FILE_BYTES = 1024 * 1024
 DEFAULT = "default"
 MASK = "**********"
+_MAX_SHOWN, _MAX_MASKED = 200, 2000
 _USERINFO = re.compile(r"(?<=//)\S+(?=@)|[^\s/:'\"]+:(?!//)\S*(?=@)")
 """Whatever stands before an at sign: a password may hold a slash, a colon or another at sign."""
 _QUERY = re.compile(r"(://[^?\s]*\?)\S+")
@@ -121,15 +123,15 @@ def load(config: Path | None = None) -> Loaded:
 def _named_layers() -> Iterator[_Layer]:
     """Yield the sources that name one value at a time, highest first."""
     yield _Layer(_flat(EnvSettingsSource(Settings)()), lambda key: f"{variable(key)} in the environment")
+    _readable(DOTENV)
     dotenv = DotEnvSettingsSource(Settings, env_file=DOTENV, dotenv_filtering="only_existing")
     yield _Layer(_flat(dotenv()), lambda key: f"{variable(key)} in {DOTENV}")
     folder = _path(SECRETS_DIR)
     if folder:
-        if not folder.is_dir():
-            raise BadSettings(f"{SECRETS_DIR} = {str(folder)!r}: must be a folder")
+        _readable_folder(folder)
         try:
             secrets = NestedSecretsSettingsSource(SecretsSettingsSource(Settings, folder), secrets_prefix="")()
-        except (SettingsError, OSError, UnicodeDecodeError) as error:
+        except (SettingsError, OSError, ValueError) as error:
             raise BadSettings(f"{SECRETS_DIR} = {str(folder)!r}: cannot be read: {type(error).__name__}") from None
         yield _Layer(_flat(secrets), lambda key: f"{folder / '__'.join(map(str, key))}")
 
@@ -137,16 +139,48 @@ def _named_layers() -> Iterator[_Layer]:
 def _file_layer(path: Path | None) -> Iterator[_Layer]:
     if not path:
         return
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise BadSettings(f"{path}: the settings file cannot be read: {why}") from None
+    text = _text(path)
     document = documents.marked(text, str(path))
     values = _flat(document.data)
     strange = [key for key, value in values.items() if key not in LEAVES and not _empty(key, value)]
     faults = tuple(f"{_unknown(key)} (from {document.where(key)})" for key in strange)
     yield _Layer(values, document.where, faults)
+
+
+def _text(path: Path) -> str:
+    """Read a file of settings: a regular one, of a size that people write."""
+    try:
+        return durable.read(path, _MAX_FILE_BYTES).decode()
+    except (OSError, ValueError) as error:  # a name may hold a zero byte
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise BadSettings(f"{path}: the settings file cannot be read: {why}") from None
+
+
+def _readable(path: Path) -> None:
+    """Refuse a file that is there and cannot be read as text, before a library stumbles over it."""
+    if os.path.lexists(path) and not path.is_dir() and "\0" in _text(path):
+        raise BadSettings(f"{path}: the settings file cannot be read: it holds zero bytes")
+
+
+def _readable_folder(folder: Path) -> None:
+    """Refuse a folder of secrets that is none, or that holds a file which cannot be read."""
+    if not _is_folder(folder):
+        raise BadSettings(f"{SECRETS_DIR} = {str(folder)!r}: must be a folder")
+    try:
+        files = [file for file in folder.iterdir() if not file.is_dir()]
+    except OSError as error:
+        raise BadSettings(f"{SECRETS_DIR} = {str(folder)!r}: cannot be read: {error.strerror}") from None
+    known = {variable(key).removeprefix(PREFIX).lower() for key in LEAVES}
+    for file in files:
+        if file.name.lower() in known:
+            _text(file)
+
+
+def _is_folder(folder: Path) -> bool:
+    try:
+        return folder.is_dir()
+    except (OSError, ValueError):  # too long, or with a zero byte
+        return False
 
 
 def _unknown_names() -> list[str]:
@@ -160,7 +194,7 @@ def _unknown_names() -> list[str]:
                 lines.append(f"{name}: no such setting; {_advice(name, known)} (from {place})")
     folder = _path(SECRETS_DIR)
     files = {variable(key).removeprefix(PREFIX).lower() for key in LEAVES}
-    present = [file.name for file in sorted(folder.iterdir()) if file.is_file()] if folder and folder.is_dir() else []
+    present = [file.name for file in sorted(folder.iterdir()) if file.is_file()] if folder else []
     strangers = [name for name in present if not name.startswith(".") and name.lower() not in files]
     return lines + [f"{name}: no such setting; {_advice(name, files)} (from {folder})" for name in strangers]
 
@@ -196,11 +230,19 @@ def _line(problem: Problem, origins: Mapping[Key, str]) -> str:
     leaf = next((leaf for leaf in LEAVES if problem.path[: len(leaf)] == leaf), None)
     if leaf:
         secret = LEAVES[leaf].annotation is SecretStr or get_origin(LEAVES[leaf].annotation) is dict
-        value = problem.value and (MASK if secret else _masked(problem.value))
+        value = problem.value and (MASK if secret else _shortened(problem.value))
         shown = Problem(problem.path, value, problem.text)
         return f"{shown} (from {origins[leaf]})"
     said = [where for key, where in origins.items() if key[: len(problem.path)] == problem.path and where != DEFAULT]
     return f"{problem} (from {', '.join(said)})" if said else str(problem)
+
+
+def _shortened(value: str) -> str:
+    """Mask a value, and show no more of it than a line holds; of a very long one nothing, which takes long to mask."""
+    if len(value) > _MAX_MASKED:
+        return f"({len(value):,} characters)"
+    masked = str(_masked(value))
+    return masked if len(masked) <= _MAX_SHOWN else f"{masked[:_MAX_SHOWN]}... ({len(masked):,} characters)"
 
 
 def _path(name: str) -> Path | None:

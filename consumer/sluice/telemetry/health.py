@@ -3,14 +3,17 @@
 The same answers stand in two files, a heartbeat touched by the loop and one that exists while the consumer is ready.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sluice.core.errors import Fatal, TooManyDeadLetters, WrongCanary
+from sluice.core.errors import BadSettings, Fatal, TooManyDeadLetters, WrongCanary
 from sluice.core.seams import Observe
 from sluice.telemetry.metrics import Meter
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +123,10 @@ class Health:
             return
         self._observe("sluice.ready", int(self._ready), {})
         if self._ready_file and self._ready:
-            self._ready_file.touch()
+            _touch(self._ready_file)
         elif self._ready_file:
-            self._ready_file.unlink(missing_ok=True)
+            with suppress(OSError):  # whoever took the folder away took the file with it
+                self._ready_file.unlink(missing_ok=True)
 
     def _loop(self) -> Check:
         turned_at_s = self._turned_at_s
@@ -132,8 +136,21 @@ class Health:
         return Check(since_s <= self._longest_turn_s, f"turned {since_s:.1f} s ago, at most {self._longest_turn_s:g}")
 
 
+def _touch(ready_file: Path) -> None:
+    try:
+        ready_file.touch()
+    except OSError as error:
+        raise BadSettings(
+            f"telemetry.ready_file = {str(ready_file)!r}: must be a file in a folder that can be written"
+            f" ({error.strerror})"
+        ) from error
+
+
 class Pulse:
-    """Called on every turn of the loop; touches files at most every `every_s` seconds of `clock`."""
+    """Called on every turn of the loop; touches files at most every `every_s` seconds of `clock`.
+
+    A file that cannot be written any more stops no judging; that is said once.
+    """
 
     def __init__(
         self,
@@ -150,6 +167,7 @@ class Pulse:
         self._meter = meter
         self._every_s = every_s
         self._next = 0.0
+        self._failed = False
 
     def beat(self) -> None:
         """Show that the loop turns."""
@@ -157,7 +175,12 @@ class Pulse:
         if now < self._next:
             return
         self._next = now + self._every_s
-        if self._heartbeat:
-            self._heartbeat.touch()
-        if self._stats:
-            self._meter.write(self._stats)
+        try:
+            if self._heartbeat:
+                self._heartbeat.touch()
+            if self._stats:
+                self._meter.write(self._stats)
+        except OSError as error:
+            if not self._failed:
+                _logger.warning("%s cannot be written: %s; probes of that file fail", error.filename, error.strerror)
+            self._failed = True

@@ -7,8 +7,6 @@ be understood are begun anew, with a warning.
 import hashlib
 import json
 import logging
-import os
-import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -58,7 +56,7 @@ class Journal:
     def _last(self) -> Notes:
         """Read the notes; whoever damaged them, or wrote something else, did not die of our records."""
         try:
-            return _notes(json.loads(_content(self._file)))
+            return _notes(json.loads(durable.read(self._file, _MAX_BYTES).decode()))
         except (FileNotFoundError, NotADirectoryError):
             return Notes()
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
@@ -74,18 +72,6 @@ def _file_name(transactional_id: str) -> str:
     name = quote(transactional_id, safe="")
     digest = hashlib.sha256(transactional_id.encode()).hexdigest()
     return name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}-{digest[:16]}"
-
-
-def _content(file: Path) -> str:
-    """Read a regular file of a sane size: nothing that waits for a writer, or never ends."""
-    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("not a regular file")
-        data = opened.read(_MAX_BYTES + 1)
-    if len(data) > _MAX_BYTES:
-        raise ValueError("too large")
-    return data.decode()
 
 
 def _plain(spans: Iterable[Span]) -> list[list[str | int]]:
