@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from io import TextIOWrapper
 
 from sluice.cli import app
 from sluice.cli.frame import Invocation, tell
@@ -12,6 +13,9 @@ def main() -> None:
     """Run the command line; any error becomes its line and its exit code, the traceback only with --debug."""
     _attach_streams()
     invocation = Invocation()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what a stream cannot hold is no reason to end
     try:
         app(obj=invocation)
     except Exception as error:  # noqa: BLE001 -- the last edge: what arrives here has nowhere else to go

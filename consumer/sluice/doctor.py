@@ -19,7 +19,7 @@ from sluice.bus import acls, admission, diagnosis, limits, topics
 from sluice.bus.client import ASSIGNOR
 from sluice.bus.codec import framing_of
 from sluice.core.errors import BadSettings, BrokerLost, Denied, DependencyDown, WeightsNotAttested
-from sluice.models import canaries, load, plugin
+from sluice.models import bundle, canaries, load, plugin
 from sluice.models.device import describe
 from sluice.models.scorer import Extras
 from sluice.settings import Canary, Kafka, Settings, surroundings
@@ -140,6 +140,8 @@ def _models(settings: Settings) -> Iterator[Row]:
     digest = f"{placed.bundle.name} {placed.bundle.revision} ({found.tower_digest[:12]}), {towers}"
     if settings.models.bundle == "starter":
         yield Row("weights", "warn", digest, "starter is for the demo; SLUICE_MODELS__BUNDLE=openai judges real images")
+    elif not bundle.locate(settings.models.bundle).pinned:
+        yield Row("weights", "warn", f"{digest}, unpinned: altered files go unnoticed", "sluice models pin FOLDER")
     else:
         yield Row("weights", "ok", digest)
     device = describe(placed.device, placed.dtype)

@@ -100,6 +100,16 @@ def test_every_advised_command_exists() -> None:
         assert CliRunner().invoke(app, [*words, "--help"]).exit_code == 0
 
 
+@pytest.mark.parametrize("kind", list(NEXT))
+def test_the_command_that_is_advised_does_not_end_with_the_same_advice(kind: type[SluiceError], tmp_path: Path) -> None:
+    advice = NEXT[kind].partition(" (")[0]
+    if advice in {"sluice doctor", "sluice dlq list"}:
+        pytest.skip("asks a broker; doctor makes rows of all errors, and an absent broker advises doctor")
+    found = run(*advice.split()[1:], HF_HOME=str(tmp_path), HOME=str(tmp_path))
+    assert "next:" not in found.stderr
+    assert found.returncode == 0
+
+
 def test_json_goes_to_stdout_alone() -> None:
     result = run("config", "show", "--json", SLUICE_FUSE__WINDOW="70")
     assert json.loads(result.stdout)["fuse.window"] == {

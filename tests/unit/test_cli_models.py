@@ -127,3 +127,34 @@ def test_canaries_are_shown_written_and_compared(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("SLUICE_MODELS__BUNDLE", "starter")
     assert isinstance(sluice("models", "canaries").exception, BadSettings)
     assert sluice("models", "canaries", "--write", "canaries.json").exit_code == 0
+
+
+def test_weights_without_pins_are_unpinned_and_not_ok_until_somebody_pins_them() -> None:
+    folder = write_bundle(Path("tiny"))
+    before = sluice("models", "verify", "tiny")
+    assert before.exit_code == 0
+    assert "unpinned" in before.stdout
+    assert "sluice models pin" in before.stderr
+    assert " ok" not in before.stdout
+    assert not json.loads(sluice("models", "verify", "tiny", "--json").stdout)["ok"]
+    assert sluice("models", "pin", "tiny").exit_code == 0
+    assert json.loads(sluice("models", "verify", "tiny", "--json").stdout)["ok"]
+    config = folder / "clip/config.json"
+    config.write_text(config.read_text() + " ")
+    assert sluice("models", "verify", "tiny").exit_code == 1
+    assert sluice("models", "pin", "tiny").exit_code == 0
+    assert sluice("models", "verify", "tiny").exit_code == 0
+
+
+def test_pins_of_a_folder_that_is_no_bundle_are_not_written(tmp_path: Path) -> None:
+    assert isinstance(sluice("models", "pin", str(tmp_path)).exception, WeightsNotAttested)
+    assert not (tmp_path / "bundle.json").exists()
+
+
+def test_home_is_understood_in_a_bundles_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_bundle(Path("tiny"))
+    assert sluice("models", "verify", "~/tiny").exit_code == 0
+    assert sluice("models", "pin", "~/tiny").exit_code == 0
+    monkeypatch.setenv("SLUICE_MODELS__BUNDLE", "~/tiny")
+    assert sluice("models", "verify").exit_code == 0

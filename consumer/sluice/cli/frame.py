@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from sluice.core import errors
 from sluice.core.errors import DependencyDown, Fatal, Rejection, SluiceError
+from sluice.printable import json_text, printable
 from sluice.settings import Settings
 from sluice.settings.sources import Loaded, load
+
+PLAIN = str.maketrans("▁▂▃▄▅▆▇█━●…", "_.,-=+*#-*~")
+"""What stands for the characters of our drawings where a stream has none but ASCII."""
 
 PIPE_WIDTH = 1000
 """Columns of a table that no terminal shows: wide enough that nothing is cut."""
@@ -47,7 +52,7 @@ EXIT_CODES: Mapping[int, str] = {
 NEXT: Mapping[type[SluiceError], str] = {
     errors.BadPolicy: "sluice policy show balanced (docs/policy.md: all it may say)",
     errors.BadSettings: "sluice config docs",
-    errors.WeightsNotAttested: "sluice models verify",
+    errors.WeightsNotAttested: "sluice models list",
     errors.BrokerLost: "sluice doctor",
     errors.Denied: "sluice doctor",
     errors.DependencyDown: "sluice doctor",
@@ -80,10 +85,26 @@ def settings_of(context: typer.Context) -> Settings:
     return loaded(context).settings
 
 
+class Screen(Console):
+    """A console on which nothing that comes from outside steers the terminal, or stops a stream that knows ASCII only.
+
+    Whoever lays out text passes it through `printable` first, so that widths are right; this is the last gate.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render with every text made printable, and drawings by plain characters where there are no others."""
+        plain = not self.encoding.startswith("utf")
+        for segment in super().render(renderable, options):
+            text = segment.text
+            if not segment.control and text != "\n":
+                text = printable(text.translate(PLAIN) if plain else text, keep="\n")
+            yield Segment(text, segment.style, segment.control)
+
+
 def console(*, stderr: bool = False) -> Console:
     """Return a console; data goes to stdout, everything else to stderr."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH, highlight=False)
+    return Screen(file=stream, width=None if stream.isatty() else PIPE_WIDTH, highlight=False)
 
 
 def check_writable(option: str, file: Path | None) -> None:
@@ -96,17 +117,21 @@ def check_writable(option: str, file: Path | None) -> None:
 
 def say(text: str) -> None:
     """Print a line for people to stderr."""
-    console(stderr=True).print(Text(text), soft_wrap=True)
+    console(stderr=True).print(Text(printable(text)), soft_wrap=True)
 
 
 def emit(data: Any) -> None:
     """Print one JSON value to stdout."""
-    typer.echo(json.dumps(data, indent=2, default=str, ensure_ascii=False))
+    typer.echo(json_text(data, indent=2, ascii_only=_knows_ascii_only()))
 
 
 def line(data: Any) -> None:
     """Print one JSON value on one line to stdout, at once."""
-    typer.echo(json.dumps(data, default=str, ensure_ascii=False))
+    typer.echo(json_text(data, ascii_only=_knows_ascii_only()))
+
+
+def _knows_ascii_only() -> bool:
+    return not (sys.stdout.encoding or "").lower().startswith("utf")
 
 
 def print_or_compare(text: str, file: Path | None, origin: str, command: str) -> None:
@@ -122,7 +147,7 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | 
     """Print a table to stdout."""
     table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(_cell(cell)) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else Text(printable(_cell(cell))) for cell in row))
     console().print(table)
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +12,10 @@ from sluice.cli.frame import FOUND, AsJson, check_writable, emit, say, settings_
 from sluice.core.errors import BadSettings, WeightsNotAttested
 from sluice.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Weights: list, fetch, convert, attest, verify.")
+if TYPE_CHECKING:
+    from sluice.models.bundle import FileReport
+
+app = typer.Typer(no_args_is_help=True, help="Weights: list, fetch, convert, pin, attest, verify.")
 
 NAMED = ("openai", "starter")
 BundleName = Annotated[
@@ -71,19 +74,41 @@ def attest(context: typer.Context, bundle: BundleName = "", as_json: AsJson = Fa
 
 @app.command()
 def verify(context: typer.Context, bundle: BundleName = "", as_json: AsJson = False) -> None:
-    """Hash every file of a bundle and compare it with its pin; exit status 1 when one differs."""
+    """Hash every file of a bundle and compare it with its pin; exit status 1 when one differs.
+
+    A folder without pins is `unpinned`: nothing was compared. `sluice models pin` writes them.
+    """
     from sluice.models import bundle as bundles
 
     report = bundles.verify(bundles.locate(_chosen(context, bundle)))
     if as_json:
         emit({"ok": report.ok, **asdict(report)})
     else:
-        rows = [
-            (file.name, file.sha256, "pinned" if file.pinned else "-", file.problem or "ok") for file in report.files
-        ]
+        rows = [(file.name, file.sha256, "pinned" if file.pinned else "-", _state(file)) for file in report.files]
         show(("file", "sha256", "pin", "state"), rows, title=f"{report.bundle} {report.revision}".strip())
-    if not report.ok:
+    if report.differs:
         raise typer.Exit(FOUND)
+    if not report.pinned:
+        say("unpinned: nobody said what these files must be; once they are known to be right: sluice models pin FOLDER")
+
+
+@app.command()
+def pin(
+    folder: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write down in FOLDER/bundle.json that its files must be what they are now; from then on others are refused."""
+    from sluice.models import bundle as bundles
+
+    try:
+        about = bundles.pin(folder)
+    except OSError as error:
+        raise BadSettings(f"{folder}: the pins cannot be written: {error.strerror}") from error
+    report = bundles.verify(bundles.locate(str(folder)))
+    if as_json:
+        emit({"pins": str(about), **asdict(report)})
+        return
+    show(("file", "sha256"), [(file.name, file.sha256) for file in report.files], title=str(about))
 
 
 @app.command()
@@ -107,6 +132,10 @@ def canaries(
         emit(rows)
     else:
         show(("canary", "status", "nearest concept", "margin", "cosine"), [tuple(row.values()) for row in rows])
+
+
+def _state(file: "FileReport") -> str:
+    return file.problem or ("ok" if file.pinned else "unpinned")
 
 
 def _chosen(context: typer.Context, name: str) -> str:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sluice.cli.frame import NOT_ALLOWED, NOT_JUDGED, OK, AsJson, check_writable, console, emit, say, settings_of
+from sluice.cli.pictures import gathered
 from sluice.core.errors import BadSettings
+from sluice.policies import PRESETS
 from sluice.settings import Policy, Settings, surroundings
 from sluice_schemas import Status
 
@@ -16,30 +18,43 @@ if TYPE_CHECKING:
     from sluice.report.finding import Finding
 
 
+POLICY_HELP = f"Policy file (YAML) or preset ({', '.join(PRESETS)}); else the settings' policy."
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What the command line says of models and policy; empty leaves it to the settings."""
 
     bundle: str
-    policy: Path | None
+    policy: str
 
     def over(self, settings: Settings) -> Settings:
         """Return the settings with the choice in place."""
         models = settings.models.model_copy(update={"bundle": self.bundle}) if self.bundle else settings.models
-        policy = Policy(file=self.policy, mode=settings.policy.mode) if self.policy else settings.policy
+        policy = self._policy(settings.policy)
         return settings.model_copy(update={"models": models, "policy": policy})
+
+    def _policy(self, said: Policy) -> Policy:
+        if not self.policy:
+            return said
+        if self.policy in PRESETS:
+            return Policy(preset=self.policy, mode=said.mode)
+        return Policy(file=Path(self.policy).expanduser(), mode=said.mode)
 
 
 def moderate(
     context: typer.Context,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files.", show_default=False)],
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE", help="Image files; of folders all pictures below.", show_default=False),
+    ],
     prompt: Annotated[
         str | None, typer.Option(help="What the images should show; gives the CLIP score.", show_default=False)
     ] = None,
     bundle: Annotated[
         str, typer.Option(help="openai, starter (tiny, for trying things out) or a folder; else models.bundle.")
     ] = "",
-    policy: Annotated[Path | None, typer.Option(help="Policy file (YAML); else the settings' policy.")] = None,
+    policy: Annotated[str, typer.Option(help=POLICY_HELP)] = "",
     as_json: AsJson = False,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page with thumbnails and all margins as bars.")
@@ -51,15 +66,23 @@ def moderate(
     """
     check_writable("--report", report)
     surroundings.check_process()
+    files = gathered(images)
     from sluice.moderation import moderate as judge
 
-    settings = Choice(bundle, policy).over(settings_of(context))
+    settings = with_a_bundle(Choice(bundle, policy).over(settings_of(context)))
     with console(stderr=True).status("judging"):
-        findings = list(judge(images, settings, prompt=prompt))
+        findings = list(judge(files, settings, prompt=prompt))
     _tell(findings, as_json=as_json)
     if report:
         _write(report, findings)
     raise typer.Exit(max(_exit(finding.verdict.status) for finding in findings))
+
+
+def with_a_bundle(settings: Settings) -> Settings:
+    """Return the settings with the starter bundle where none is chosen and the policy leaves nothing to one."""
+    if settings.models.bundle or settings.policy.file or settings.policy.preset != "opinions":
+        return settings
+    return settings.model_copy(update={"models": settings.models.model_copy(update={"bundle": "starter"})})
 
 
 def _tell(findings: "list[Finding]", *, as_json: bool) -> None:

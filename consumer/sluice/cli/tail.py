@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from sluice.cli.frame import AsJson, console, line, settings_of
+from sluice.printable import printable
 from sluice.report.table import STYLE, plain
 from sluice_schemas import DeadLetter, Event, Quality, Verdict
 
@@ -82,9 +83,10 @@ def plain_event(event: Event) -> dict[str, Any]:
 
 
 def _verdict(verdict: Verdict) -> Text:
-    why = ", ".join(verdict.reasons)
+    why = printable(", ".join(verdict.reasons))
+    about = printable(verdict.image_id)
     status = (f"{verdict.status:<13}", STYLE[verdict.status])
-    return Text.assemble(f"{_time(verdict)} ", status, f" {verdict.image_id}", f"  {why}" if why else "")
+    return Text.assemble(f"{_time(verdict)} ", status, f" {about}", f"  {why}" if why else "")
 
 
 def _quality(quality: Quality) -> Text:
@@ -96,14 +98,18 @@ def _quality(quality: Quality) -> Text:
         "flat": quality.technical.flat,
     }
     said = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items() if value is not None)
-    return Text(f"{_time(quality)} {quality.image_id}  {said}")
+    return Text(f"{_time(quality)} {printable(quality.image_id)}  {said}")
 
 
 def _dead_letter(letter: DeadLetter) -> Text:
     source = letter.source
-    where = f"{source.topic}/{source.partition}/{source.offset}"
-    error = (f"{letter.error.stage}: {letter.error.reason}", "red")
-    return Text.assemble(f"{_time(letter)} ", error, f" {letter.image_id}  {where}  {letter.value_size_bytes} bytes")
+    about = printable(f"{letter.image_id}  {source.topic}/{source.partition}/{source.offset}")
+    error = (printable(f"{letter.error.stage}: {letter.error.reason}"), "red")
+    return Text.assemble(
+        f"{_time(letter)} ",
+        error,
+        f" {about}  {letter.value_size_bytes} bytes",
+    )
 
 
 def _time(event: Verdict | Quality | DeadLetter) -> str:

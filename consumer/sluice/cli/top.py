@@ -9,6 +9,7 @@ import typer
 
 from sluice.cli.frame import AsJson, console, emit, line, settings_of
 from sluice.core.errors import BadSettings, DependencyDown
+from sluice.printable import printable
 
 if TYPE_CHECKING:
     from sluice.top.poll import Poll
@@ -97,7 +98,7 @@ def _lines(poll: "Poll", every_s: float, *, as_json: bool) -> None:
         if as_json:
             line(asdict(seen))
         else:
-            typer.echo(in_one_line(seen))
+            typer.echo(printable(in_one_line(seen)))
         time.sleep(every_s)
 
 

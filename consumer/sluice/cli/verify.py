@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sluice.cli.frame import FOUND, AsJson, console, emit, settings_of, show
-from sluice.cli.moderate import Choice
+from sluice.cli.moderate import POLICY_HELP, Choice, with_a_bundle
 from sluice.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def verify(
     ],
     image: Annotated[Path, typer.Option(metavar="FILE", exists=True, dir_okay=False, help="The image's bytes.")],
     bundle: Annotated[str, typer.Option(help="As in moderate; else models.bundle.")] = "",
-    policy: Annotated[Path | None, typer.Option(help="Policy file (YAML); else the settings' policy.")] = None,
+    policy: Annotated[str, typer.Option(help=POLICY_HELP)] = "",
     tolerance: Annotated[
         float | None,
         typer.Option(min=0, help="How far scores may differ. Default: models.guard_band, which covers fp16 rounding."),
@@ -45,7 +45,7 @@ def verify(
 
     digest = sha256(image.read_bytes()).hexdigest()
     said = claimed(verdicts_in(verdict.read_bytes()), digest)
-    settings = Choice(bundle, policy).over(settings_of(context))
+    settings = with_a_bundle(Choice(bundle, policy).over(settings_of(context)))
     found = _differences(said, image, digest, settings, tolerance)
     if as_json:
         emit({"equal": not found, "verdict_id": said.verdict_id, "differences": [asdict(one) for one in found]})

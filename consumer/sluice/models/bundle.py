@@ -13,6 +13,7 @@ from typing import Any
 
 from transformers import CLIPConfig, CLIPTokenizer
 
+from sluice import durable
 from sluice.core.errors import BadSettings, WeightsNotAttested
 from sluice.models import hub
 from sluice.models.convert import sha256_of
@@ -37,6 +38,7 @@ TOKENIZER = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
+PINS = "bundle.json"
 PICKLES = ("pytorch_model.bin", "model.ckpt", "model.pt")
 
 
@@ -72,9 +74,19 @@ class VerifyReport:
     files: tuple[FileReport, ...]
 
     @property
+    def differs(self) -> bool:
+        """Whether some file has a problem."""
+        return any(file.problem for file in self.files)
+
+    @property
+    def pinned(self) -> bool:
+        """Whether somebody said what every file must be; else nothing was compared."""
+        return all(file.pinned for file in self.files)
+
+    @property
     def ok(self) -> bool:
-        """Whether no file has a problem."""
-        return not any(file.problem for file in self.files)
+        """Whether every file is pinned and is what its pin says."""
+        return self.pinned and not self.differs
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +108,7 @@ def locate(name: str) -> Files:
         raise BadSettings("models.bundle is not set: choose `openai`, a folder, or `starter` (demo only)")
     if name == "openai":
         return _found(Files("openai", hub.REVISION, hub.cached(), hub.pins(), pinned=True))
-    files = _folder(STARTER if name == "starter" else Path(name))
+    files = _folder(STARTER if name == "starter" else Path(name).expanduser())
     if name == "starter" and not files.pinned:
         raise WeightsNotAttested(f"{STARTER / 'bundle.json'} is missing: reinstall the package")
     return files
@@ -107,6 +119,20 @@ def verify(files: Files) -> VerifyReport:
     hashed = _hashed(files)
     reports = [replace(report, problem=report.problem or _unreadable(files, report.name)) for report in hashed.files]
     return replace(hashed, files=tuple(reports))
+
+
+def pin(folder: Path) -> Path:
+    """Write down, by SHA-256, that a folder's files must be what they are now; return where.
+
+    A name and a revision that stand there stay. Raises WeightsNotAttested as `locate` does, OSError.
+    """
+    folder = folder.expanduser()
+    about = folder / PINS
+    label, revision, _ = _described(about) if about.is_file() else (folder.resolve().name, "", {})
+    found = _found(Files(label, revision, _paths(folder)))
+    pins = {name: sha256_of(path) for name, path in sorted(found.paths.items())}
+    durable.write(about, json.dumps({"name": label, "revision": revision, "sha256": pins}, indent=2) + "\n")
+    return about
 
 
 def read(name: str) -> Bundle:
@@ -151,18 +177,26 @@ def _hashed(files: Files) -> VerifyReport:
 def _folder(folder: Path) -> Files:
     if not folder.is_dir():
         raise WeightsNotAttested(f"{folder}: no such folder; models.bundle is `openai`, `starter` or a bundle's folder")
-    names = (*REQUIRED, *(f"clip/{name}" for name in TOKENIZER))
-    paths = {name: folder / name for name in names if (folder / name).is_file() or name in REQUIRED}
-    about = folder / "bundle.json"
+    about = folder / PINS
     if not about.is_file():
-        return _found(Files(folder.resolve().name, "", paths))
+        return _found(Files(folder.resolve().name, "", _paths(folder)))
+    label, revision, pins = _described(about)
+    return _found(Files(label, revision, _paths(folder), pins, pinned=True))
+
+
+def _paths(folder: Path) -> dict[str, Path]:
+    names = (*REQUIRED, *(f"clip/{name}" for name in TOKENIZER))
+    return {name: folder / name for name in names if (folder / name).is_file() or name in REQUIRED}
+
+
+def _described(about: Path) -> tuple[str, str, dict[str, str]]:
+    """Return name, revision and pins of a bundle."""
     try:
         facts = json.loads(about.read_bytes())
         pins = {str(name): str(sha256) for name, sha256 in facts["sha256"].items()}
-        label, revision = str(facts.get("name", folder.resolve().name)), str(facts.get("revision", ""))
+        return str(facts.get("name", about.resolve().parent.name)), str(facts.get("revision", "")), pins
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsNotAttested(f"{about}: not a bundle description ({type(error).__name__})") from error
-    return _found(Files(label, revision, paths, pins, pinned=True))
 
 
 def _found(files: Files) -> Files:
@@ -178,11 +212,11 @@ def _found(files: Files) -> Files:
 
 def _missing(files: Files, name: str, path: Path | None) -> str:
     if files.name == "openai":
-        return f"{hub.describe(name)} is not in the hub cache; run `sluice models fetch`"
+        return f"{hub.describe(name)} is not in the hub cache (docs/weights.md); run `sluice models fetch`"
     pickle = next((path.with_name(other) for other in PICKLES if path and path.with_name(other).is_file()), None)
     if pickle:
         return f"{path} is missing, but {pickle.name} is there: run `sluice models convert {pickle}`"
-    return f"{path} is missing; a bundle holds {', '.join(REQUIRED)} and a tokenizer in clip/"
+    return f"{path} is missing; a bundle holds {', '.join(REQUIRED)} and a tokenizer in clip/; see docs/weights.md"
 
 
 def _verify(files: Files, name: str) -> FileReport:
@@ -193,7 +227,9 @@ def _verify(files: Files, name: str) -> FileReport:
         problem = f"SHA-256 is {sha256}, pinned is {pin}"
     elif files.pinned and not pin:
         problem = "nobody pinned this file's SHA-256" + (
-            "; run `sluice models fetch`" if files.name == "openai" else ""
+            "; run `sluice models fetch`"
+            if files.name == "openai"
+            else "; run `sluice models pin FOLDER` once you know that it is right"
         )
     return FileReport(name, path, sha256, bool(pin), problem)
 

@@ -2,6 +2,8 @@
 
 from html import escape
 
+from sluice.printable import printable
+
 
 class Html(str):
     """Text that is HTML already."""
@@ -18,7 +20,7 @@ def element(name: str, /, *children: str, **attributes: str | None) -> Html:
     Attribute names lose a trailing underscore (`class_`) and turn inner ones into hyphens; None leaves one out.
     """
     said = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
+        f' {key.rstrip("_").replace("_", "-")}="{_shown(value)}"'
         for key, value in attributes.items()
         if value is not None
     )
@@ -29,4 +31,9 @@ def element(name: str, /, *children: str, **attributes: str | None) -> Html:
 
 def join(*children: str) -> Html:
     """Return the children one after the other, escaped unless they are Html."""
-    return Html("".join(child if isinstance(child, Html) else escape(child) for child in children))
+    return Html("".join(child if isinstance(child, Html) else _shown(child) for child in children))
+
+
+def _shown(text: str) -> str:
+    """Return text as HTML: nothing in it is markup, turns the line around or is invisible."""
+    return escape(printable(text, keep="\n\t"))

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 
 from sluice.core.policy import SPECIAL_CARE
-from sluice.report.finding import MEANING, Finding, counts
+from sluice.report.finding import DEMONSTRATION, LEGEND, MEANING, Finding, counts, demonstrated
 from sluice.report.markup import Html, element, join
 from sluice_schemas import Clip, Concept, Status, Technical, Verdict
 
@@ -35,7 +35,9 @@ def page(findings: Sequence[Finding], now: datetime) -> str:
     body = element(
         "body",
         element("header", _title(findings, now), _mix(findings)),
+        element("p", DEMONSTRATION, class_="warning") if demonstrated(findings) else "",
         element("main", *(_card(finding, scale) for finding in findings)),
+        _legend(),
         _provenance([finding.verdict for finding in findings]),
     )
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
@@ -108,6 +110,11 @@ def _reasons(finding: Finding) -> Html:
 
 def _numbers(finding: Finding) -> Html:
     rows = [*_clip(finding.clip), *_technical(finding.technical)]
+    rows += [
+        (each.label.replace("_", " "), f"{each.value:.3f}", f"{each.model}, 0 to 1: the higher, the surer")
+        for each in finding.verdict.opinions
+        if each.value > 0
+    ]
     coverage = finding.verdict.coverage
     if coverage is not None:
         rows.append(("seen", f"{coverage:.0%}", "Share of the picture that the models looked at"))
@@ -149,7 +156,9 @@ def _margins(concepts: Sequence[Concept], scale: float) -> Html:
         if group
     ]
     legend = element(
-        "p", f"cosine minus threshold, ±{scale:.2f}; right of the line a concept fires", class_="quiet legend"
+        "p",
+        f"cosine minus threshold plus adjustment, ±{scale:.2f}; right of the line a concept fires",
+        class_="quiet legend",
     )
     return element("section", *lists, legend, class_="margins")
 
@@ -178,6 +187,11 @@ def _unjudged(finding: Finding) -> Html:
         element("p", "It counts as not allowed until somebody judges it.", class_="quiet"),
         class_="unjudged",
     )
+
+
+def _legend() -> Html:
+    rows = [element("tr", element("th", name), element("td", meaning)) for name, meaning in LEGEND]
+    return element("section", element("h3", "How to read the numbers"), element("table", *rows), class_="reading")
 
 
 def _provenance(verdicts: Sequence[Verdict]) -> Html:

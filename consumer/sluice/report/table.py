@@ -7,13 +7,13 @@ from typing import Any
 from uuid import UUID
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from sluice.core.domain import Judged, Rejected
 from sluice.core.policy import SPECIAL_CARE
-from sluice.report.finding import Finding, counts, nearest
+from sluice.printable import printable
+from sluice.report.finding import DEMONSTRATION, LEGEND, Finding, counts, demonstrated, nearest
 from sluice_schemas import Concept, ModelRef, PolicyRef, Status
 
 STYLE = {
@@ -30,13 +30,15 @@ SHORT = 12  # digits of a digest that fit a line; the JSON has the rest
 def table(findings: Sequence[Finding]) -> RenderableType:
     """Return one row per image and, below, what judged."""
     rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("image", "verdict", "why", "nearest margins"):
+    for name in ("image", "verdict", "why", "nearest margins", "opinions"):
         rows.add_column(name, overflow="fold")
-    for name in ("CLIP", "sharp", "noise", "dark", "light", "contrast"):
+    for name in ("CLIP", "sharpness", "noise", "dark", "light", "contrast"):
         rows.add_column(name, justify="right", no_wrap=True)
     for finding in findings:
         rows.add_row(*_row(finding))
-    return Group(rows, Text(), _summary(findings), *_judges(findings))
+    note = [Text(DEMONSTRATION, style="bold yellow"), Text()] if demonstrated(findings) else []
+    legend = [Text(f"{name}: {meaning}", style="dim") for name, meaning in LEGEND]
+    return Group(rows, Text(), _summary(findings), *_judges(findings), Text(), *note, *legend)
 
 
 def as_json(finding: Finding) -> dict[str, Any]:
@@ -69,10 +71,11 @@ def _row(finding: Finding) -> tuple[RenderableType, ...]:
     status = finding.verdict.status
     margins = Text("  ").join(_margin(concept) for concept in nearest(finding.verdict.concepts, SHOWN_MARGINS))
     return (
-        Text(finding.name),
+        Text(printable(finding.name)),
         Text(status, style=f"bold {STYLE[status]}"),
-        Text(finding.why, style="" if finding.verdict.reasons else "dim"),
+        Text(printable(finding.why), style="" if finding.verdict.reasons else "dim"),
         margins,
+        Text(printable(finding.opinions)),
         *_numbers(finding),
     )
 
@@ -107,7 +110,7 @@ def _judges(findings: Sequence[Finding]) -> list[Text]:
     policies = {finding.verdict.policy for finding in findings}
     models = {model for finding in findings for model in finding.verdict.models}
     lines = [*map(_policy, sorted(policies, key=str)), *map(_model, sorted(models, key=str))]
-    return [Text.from_markup(f"[dim]{escape(line)}[/dim]") for line in lines]
+    return [Text(printable(line), style="dim") for line in lines]
 
 
 def _policy(policy: PolicyRef) -> str:

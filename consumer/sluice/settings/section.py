@@ -1,6 +1,7 @@
 """What every branch of the settings tree is made of."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
@@ -43,6 +44,17 @@ def _json(text: str) -> Any:
 Listed = BeforeValidator(_listed)
 """Marks a tuple that a variable may give as `a,b` or `["a", "b"]`."""
 
+
+def at_home(value: Any) -> Any:
+    """Return paths, alone or in a tuple, with `~` expanded; everything else as it is. Raises ValueError."""
+    if isinstance(value, tuple):
+        return tuple(map(at_home, value))
+    try:
+        return value.expanduser() if isinstance(value, Path) else value
+    except RuntimeError:
+        raise ValueError("names the home of somebody who has none") from None
+
+
 Keyed = BeforeValidator(_keyed)
 """Marks a mapping that a variable may give as JSON."""
 
@@ -60,3 +72,9 @@ class Section(BaseModel):
         if isinstance(value, bool) and kind in (int, float, int | None):
             raise ValueError("must be a number")
         return value
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _at_home(cls, value: Any) -> Any:
+        """Read `~` in every path as a shell would, which does not see what files and quotes hold."""
+        return at_home(value)

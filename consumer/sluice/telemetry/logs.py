@@ -12,6 +12,7 @@ import structlog
 from opentelemetry import trace
 
 from sluice.core.events import EVENTS, EventName
+from sluice.printable import printable
 
 _QUIET = {
     "httpx": logging.WARNING,  # its INFO lines carry whole URLs, query strings included
@@ -43,6 +44,8 @@ def configure(level: str, form: Literal["auto", "console", "json"]) -> None:
     ]
     # structlog's own choice for a console shows the local variables of every frame: prompts, images, secrets.
     plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    if console:
+        shared.append(_printable)
     renderer: structlog.typing.Processor = plain if console else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -86,6 +89,12 @@ class Seldom(logging.Filter):
         if more := self._withheld.pop(key, 0):
             record.more = more
         return True
+
+
+def _printable(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Let nothing that others wrote steer the terminal that a person watches; JSON escapes by itself."""
+    event.update({key: printable(said, keep="\n") for key, said in event.items() if isinstance(said, str)})
+    return event
 
 
 def _trace_ids(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
