@@ -148,7 +148,8 @@ def _fetch(download: Download, repository: Repository, file: str, lock: Mapping[
     except (OSError, HfHubHTTPError) as error:
         raise WeightsNotAttested(
             f"{repository.id}@{repository.revision[:12]} {file} could not be fetched ({type(error).__name__}); "
-            "connect this machine to the hub, or bring the files by hand (docs/weights.md); "
+            "connect this machine to the hub, copy a filled cache here (HF_HUB_CACHE), or bring the files "
+            "by hand (docs/weights.md); "
             "`sluice moderate --policy opinions` needs no hub"
         ) from error
     return _trust(f"{repository.folder}/{file}", path, lock, fresh="first fetch")
