@@ -49,6 +49,8 @@ class Decoders:
         done.set_result(Picture(sha256, "image/jpeg", 512, 512, 1, TILES, 1.0, TECHNICAL))
         return done
 
+    known = submit
+
 
 def lane(_models: Models, *, observe: Observe, turning: Turning) -> Lane:  # noqa: ARG001
     """Make a lane whose passes take as long as the environment says."""

@@ -89,6 +89,10 @@ class Glance:
 
     at: Trap
 
+    def known(self, data: bytes) -> Future[Picture]:
+        """Look at one of our own likewise."""
+        return self.submit(data)
+
     def submit(self, data: bytes) -> Future[Picture]:
         """Look at it at once."""
         self.at("after_fetch")

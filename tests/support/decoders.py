@@ -131,6 +131,7 @@ def _garbage(_: Limits) -> Picture:
 _ORDERS = {
     "crash": _crash,
     "hang": _hang,
+    "hang for good": _hang,
     "spin": _spin,
     "bug": _bug,
     "memory": _memory,

@@ -10,24 +10,29 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import wait
+from contextlib import suppress
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sluice.core.domain import Thumbnail
-from sluice.core.errors import DependencyDown, Unreadable
+from sluice.core.errors import DependencyDown, NoDecoders, Unreadable
 from sluice.core.seams import MetricName
 from sluice.media import wire
 from sluice.media.limits import Limits
+from sluice.media.nursery import Nursery
 from sluice.media.picture import picture
 from sluice.media.pool import DecoderPool
+from sluice.models import canaries
 from sluice.settings import MIB, Media
 from tests.support.images import encode, scene
 
 PNG = b"\x89PNG\r\n\x1a\n:"
 PATIENCE_S = 60
+STALL_S = 0.5
 
 
 class Deaths(list[str]):
@@ -56,6 +61,13 @@ def fresh(deaths: Deaths) -> None:
     deaths.clear()
 
 
+@pytest.fixture
+def stalling(pool: DecoderPool) -> Iterator[None]:
+    pool._wall_s, usual = STALL_S, pool._wall_s
+    yield
+    pool._wall_s = usual
+
+
 def ask(pool: DecoderPool, order: str) -> int:
     """Give an order and read the number that comes back."""
     return pool.submit(PNG + order.encode()).result(PATIENCE_S).width - 1
@@ -76,16 +88,37 @@ def test_a_decoder_that_dies_or_lies_twice_makes_the_image_unreadable(
     assert ask(pool, "fine") == 1
 
 
-@pytest.mark.parametrize("order", ["hang", "spin"])
-def test_a_decoder_that_does_not_answer_is_stopped_in_time(pool: DecoderPool, deaths: Deaths, order: str) -> None:
-    """Both tries end by themselves, since neither order does; `PATIENCE_S` bounds what they may take together."""
-    pool._timeout_s, usual = 1.0, pool._timeout_s
-    try:
-        assert refused(pool, order) == "decode_timeout"
-    finally:
-        pool._timeout_s = usual
-    assert deaths == ["decode_timeout"] * 2
+def test_an_image_that_uses_up_its_processor_time_is_refused_at_the_first_try() -> None:
+    deaths = Deaths()
+    media = Media(decoders=1, decode_timeout_s=0.1)
+    with DecoderPool(media, observe=deaths, decode="tests.support.decoders:told") as pool:
+        assert refused(pool, "spin") == "decode_timeout"
+        assert deaths == ["decode_timeout"]
+        assert ask(pool, "fine") == 1
+
+
+@pytest.mark.usefixtures("stalling")
+def test_time_on_the_clock_says_nothing_of_an_image(pool: DecoderPool, deaths: Deaths) -> None:
+    """A decoder that was given no processor looks like one that hangs: the image waits, for ever if nothing moves."""
+    for _ in range(2):
+        with pytest.raises(DependencyDown, match="too few processors"):
+            ask(pool, "hang")
+    assert deaths == ["decode_stalled"] * 4
+
+
+@pytest.mark.usefixtures("stalling")
+def test_an_image_that_hangs_while_others_are_decoded_does_not_hold_them_for_ever(
+    pool: DecoderPool, deaths: Deaths
+) -> None:
+    with pytest.raises(DependencyDown):
+        ask(pool, "hang for good")
+    pool._wall_s = PATIENCE_S
     assert ask(pool, "fine") == 1
+    pool._wall_s = STALL_S
+    assert refused(pool, "hang for good") == "decode_stalled"
+    assert deaths == ["decode_stalled"] * 4
+    with pytest.raises(DependencyDown):
+        ask(pool, "hang for good")
 
 
 def test_a_decoder_that_takes_too_much_memory_says_so_and_is_replaced(pool: DecoderPool, deaths: Deaths) -> None:
@@ -150,6 +183,75 @@ def test_a_machine_without_room_for_a_process_is_not_the_images_fault(
         with pytest.raises(DependencyDown):
             ask(pool, "fine")
     assert ask(pool, "fine") == 1
+
+
+TIGHT = Media(
+    decoders=1,
+    decode_timeout_s=PATIENCE_S,
+    max_image_bytes=1,
+    max_frame_pixels=1,
+    max_total_pixels=1,
+    max_frames=1,
+    max_tiles=1,
+    tile_above_aspect=9,
+    formats=("JPEG",),
+)
+
+
+def test_warm_up_and_known_pictures_stand_outside_every_limit() -> None:
+    """What ships asks for PNG, two tiles and hundreds of pixels; the settings allow none of that."""
+    birds, _ = canaries.read(canaries.SHIPPED)
+    deaths = Deaths()
+    with DecoderPool(TIGHT, observe=deaths) as pool:
+        seen = [pool.known(bird.data).result(PATIENCE_S) for bird in birds]
+        with pytest.raises(Unreadable):
+            pool.submit(encode(scene(9, 9), "JPEG")).result(PATIENCE_S)
+    assert [one.tiles.shape for one in seen] == [picture(bird.data, Limits()).tiles.shape for bird in birds]
+    assert deaths == []
+
+
+def test_a_template_that_cannot_start_says_why_in_one_line(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        DecoderPool(Media(decoders=1), observe=Deaths(), decode="tests.support.decoders:missing") as pool,
+        pytest.raises(DependencyDown, match=r"do not start \(AttributeError: .*missing"),
+    ):
+        ask(pool, "fine")
+    assert capfd.readouterr().err == ""
+    assert len(caplog.messages) == 1
+
+
+class Barren(Nursery):
+    """Starts nothing, and counts how often it was to."""
+
+    starts = 0
+
+    def _start(self) -> None:
+        self.starts += 1
+        raise OSError("no room")
+
+
+def test_a_nursery_that_fails_rests_longer_each_time_and_gives_up_in_the_end() -> None:
+    now = [0.0]
+    barren = Barren({}, lambda: now[0])
+    failures = []
+
+    def ask_for_ever() -> None:
+        while now[0] < 120:
+            before = barren.starts
+            with suppress(DependencyDown):
+                barren.decoder()
+            if barren.starts > before:
+                failures.append(now[0])
+            now[0] += 0.5
+
+    with pytest.raises(NoDecoders, match="no room"):
+        ask_for_ever()
+    assert barren.starts < 20
+    rests = [after - before for before, after in pairwise(failures)]
+    assert rests == sorted(rests)
+    assert rests[-1] >= 30
 
 
 def test_no_process_is_left_after_close() -> None:

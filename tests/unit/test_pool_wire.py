@@ -147,7 +147,7 @@ def test_a_reason_is_raised(pair: Pair) -> None:
 
 
 def test_a_request_that_is_too_large_or_foreign_ends_the_decoder(pair: Pair) -> None:
-    for head in (struct.pack("<4sQ", b"SLQ1", 1001), struct.pack("<4sQ", b"GET ", 1)):
+    for head in (struct.pack("<4sBQ", b"SLQ1", 0, 1001), struct.pack("<4sBQ", b"GET ", 0, 1)):
         pair[0].sendall(head)
         with pytest.raises(wire.Garbled):
             wire.receive_request(pair[1], LIMITS)

@@ -46,6 +46,7 @@ EXIT_CODES: Mapping[int, str] = {
     errors.WrongCanary.exit_code: "a canary was answered wrong, or too late",
     errors.Denied.exit_code: "refused by the brokers: password, certificate, permission",
     errors.BadSettings.exit_code: "bad settings",
+    errors.NoDecoders.exit_code: "decoder processes do not start",
     INTERRUPTED: "interrupted",
 }
 
@@ -57,6 +58,7 @@ NEXT: Mapping[type[SluiceError], str] = {
     errors.Denied: "sluice doctor",
     errors.DependencyDown: "sluice doctor",
     errors.DeviceLost: "sluice doctor",
+    errors.NoDecoders: "sluice doctor",
     errors.WrongCanary: "sluice doctor",
     errors.Fenced: "sluice config show (kafka.transactional_id must be unique per live process)",
     errors.TooManyDeadLetters: "sluice dlq list",

@@ -151,7 +151,7 @@ def _answers(settings: Settings, further: Sequence[Path], file: Path | None) -> 
 
     given = settings.canary.model_copy(update={"file": None}) if file else settings.canary
     with judging(settings, worker="sluice models canaries", observe=silent) as judge:
-        asked = canaries.of(given, judge.decoders.submit, judge.lane, judge.policy, silent)
+        asked = canaries.of(given, judge.decoders.known, judge.lane, judge.policy, silent)
         asked.known += [Canary(path.stem, path.read_bytes(), None) for path in further]
         canaries.settle(asked, judge.lane, time.sleep)
         if file:

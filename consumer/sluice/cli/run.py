@@ -15,18 +15,23 @@ class Stop:
     """The first SIGTERM, SIGINT or SIGHUP asks for a drain, a second SIGTERM or SIGINT leaves at once.
 
     Nothing half-done can be committed then. A second SIGHUP is no haste: a shell and its terminal both send one.
+
+    Until somebody asks whether to stop, that is while models load and canaries settle, there is nothing to drain, and
+    the first one leaves at once, too.
     """
 
     def __init__(self) -> None:
         self._asked = False
+        self._heeded = False
         stop_by(self._ask)
 
     def __call__(self) -> bool:
         """Whether somebody asked."""
+        self._heeded = True
         return self._asked
 
     def _ask(self, number: int, _frame: FrameType | None) -> None:
-        if self._asked and number != signal.SIGHUP:
+        if not self._heeded or (self._asked and number != signal.SIGHUP):
             os._exit(INTERRUPTED)
         self._asked = True
 

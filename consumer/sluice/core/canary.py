@@ -10,13 +10,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from sluice.core.domain import Decision, Job, Picture, Scores
-from sluice.core.errors import BadSettings, DependencyDown, Rejection, WrongCanary
+from sluice.core.errors import DependencyDown, Rejection, WrongCanary
 from sluice.core.seams import Observe
 
 AGAIN_S = 1.0
 """Seconds until a canary is asked again that could not be judged for want of a decoder or of memory."""
 
-CROWDED = frozenset({"decode_timeout", "decoder_crash", "decoder_memory"})
+CROWDED = frozenset({"decode_stalled", "decode_timeout", "decoder_crash", "decoder_memory"})
 """What a crowded machine, or a killer of processes, may do to any picture: no answer, and no wrong one either."""
 
 ALIKE = 1e-4
@@ -25,7 +25,6 @@ ALIKE = 1e-4
 NOTHING = 0.01
 """Of some canary some cosine lies further from 0 than this. An embedding without direction has cosines of exactly 0."""
 
-NOT_ALLOWED = "format_not_allowed"
 HINT = "nothing further is published; a new process loads and attests anew, and if that does not help: sluice doctor"
 
 
@@ -85,6 +84,7 @@ class Canaries:
         self._round: _Round | None = None
         self._due_at_s = clock()
         self._begun_at_s: float | None = None
+        self._late = ""
         self.right = False
         for result in ("right", "wrong", "late"):
             observe("sluice.canary.answers", 0, {"result": result})
@@ -107,7 +107,8 @@ class Canaries:
             self._look(self._round)
         if self._begun_at_s is not None and now - self._begun_at_s > self._pace.within_s:
             self._observe("sluice.canary.answers", 1, {"result": "late"})
-            raise WrongCanary(f"no canary was answered within {self._pace.within_s:g} s (canary.within_s); {HINT}")
+            late = f"no canary was answered within {self._pace.within_s:g} s (canary.within_s){self._late}"
+            raise WrongCanary(f"{late}; {HINT}")
 
     def _look(self, asked: _Round) -> None:
         try:
@@ -115,13 +116,11 @@ class Canaries:
                 asked.scores = self._road.score(self._jobs(asked))
             if asked.scores is not None and asked.scores.done():
                 self._compare([future.result() for future in asked.pictures], asked.scores.result())
-        except DependencyDown:
-            self._again()
+        except DependencyDown as down:
+            self._again(down)
         except Rejection as rejection:
-            if rejection.reason == NOT_ALLOWED:
-                self._drop(asked)
-            elif rejection.reason in CROWDED:
-                self._again()
+            if rejection.reason in CROWDED:
+                self._again(rejection)
             else:
                 raise self._wrong(f"{self._of(asked, rejection)}: {rejection}") from rejection
 
@@ -157,23 +156,12 @@ class Canaries:
         right = self._road.decide(replace(answer, opinions=found.opinions), picture)
         return "" if decided.status is right.status else f"{decided.status} instead of {right.status}"
 
-    def _drop(self, asked: _Round) -> None:
-        """Do without the canaries of a format that the settings do not allow. Raises BadSettings without any other."""
-        pairs = zip(self.known, [future.exception() for future in asked.pictures], strict=True)
-        self.known = [one for one, error in pairs if not (isinstance(error, Rejection) and error.reason == NOT_ALLOWED)]
-        self._round = None
-        if not self.known:
-            raise BadSettings(
-                "canary.file: no canary has a format of media.formats; take a picture that has:"
-                " sluice models canaries PICTURE --write FILE"
-            )
-
     def _of(self, asked: _Round, rejection: Rejection) -> str:
         pairs = zip(self.known, asked.pictures, strict=True)
         return next((canary.name for canary, future in pairs if future.exception() is rejection), "one of them")
 
-    def _again(self) -> None:
-        self._round = None
+    def _again(self, why: Rejection | DependencyDown) -> None:
+        self._round, self._late = None, f", at last: {why}"
         self._due_at_s = self._clock() + AGAIN_S
 
     def _wrong(self, said: str) -> WrongCanary:

@@ -17,6 +17,7 @@ SluiceError
       |-- DeviceLost           the model lane died or hangs
       |-- TooManyDeadLetters   the fuse is blown
       |-- WrongCanary          a known picture got another answer, or none in time
+      |-- NoDecoders           decoder processes do not start, however often one tries
       |-- WeightsNotAttested   weights missing, altered, of the wrong shape, or without meaning
       `-- BadSettings          a setting cannot be used
           `-- BadPolicy        a policy cannot be used
@@ -152,6 +153,12 @@ class WrongCanary(Fatal):
     """A known picture was not judged as it must be, or not in time: verdicts of this process cannot be trusted."""
 
     exit_code = 76
+
+
+class NoDecoders(Fatal):
+    """No process that decodes pictures can be started; the message says what it says."""
+
+    exit_code = 79
 
 
 class BadSettings(Fatal):

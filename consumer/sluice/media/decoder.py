@@ -17,9 +17,11 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import NoReturn
 
 import torch
@@ -119,22 +121,45 @@ def die_with_parent() -> None:
 
 def serve_decoder(channel: socket.socket, decode: Decode, limits: Limits, *, cpu_s: float) -> NoReturn:
     """Answer images until the channel closes; any other error ends the process, which is an answer too."""
-    while (data := wire.receive_request(channel, limits)) is not None:
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        soft = math.ceil(used.ru_utime + used.ru_stime + cpu_s) + 1
-        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-        resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
-        try:
-            wire.send_picture(channel, decode(data, limits))
-        except Unreadable as error:
-            wire.send_unreadable(channel, error)
-        except MemoryError:
-            wire.send_unreadable(channel, Unreadable("decoder_memory"))
+    wire.tell_when_spent(channel)
+    while (asked := wire.receive_request(channel, limits)) is not None:
+        with _timed(cpu_s):
+            answer = _answer(decode, *asked)
+        answer(channel)
     os._exit(0)
+
+
+def _answer(decode: Decode, data: bytes, limits: Limits) -> Callable[[socket.socket], None]:
+    """Decode an image and return what sends the outcome."""
+    try:
+        picture = decode(data, limits)
+    except Unreadable as error:
+        refusal = error
+    except MemoryError:
+        refusal = Unreadable("decoder_memory")
+    else:
+        return lambda channel: wire.send_picture(channel, picture)
+    return lambda channel: wire.send_unreadable(channel, refusal)
+
+
+@contextmanager
+def _timed(cpu_s: float) -> Iterator[None]:
+    """Bound the processor time of the block: at the end of it our user is told and ends us, a second later the kernel.
+
+    Time on the clock says nothing of an image: a crowded machine may take any.
+    """
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    soft = math.ceil(used.ru_utime + used.ru_stime + cpu_s) + 1
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+    signal.setitimer(signal.ITIMER_PROF, cpu_s)
+    yield
+    signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def warm(decode: Decode, limits: Limits) -> None:
     """Decode one picture of each format so that what is loaded lazily is loaded before the fork."""
+    limits = limits.of_ours()
     for fmt in limits.formats:
         if fmt == "AVIF" and not features.check("avif"):
             continue
@@ -149,9 +174,19 @@ def _limit(kind: int, value: int) -> None:
     resource.setrlimit(kind, (bound, bound))
 
 
+def _tell(
+    control: socket.socket, kind: type[BaseException], error: BaseException, _trace: TracebackType | None
+) -> None:
+    """Say to our user why there will be no decoders; who logs it does so once in a while, and in words."""
+    with suppress(OSError):
+        control.sendall(wire.FAILED + f"{kind.__name__}: {error}".encode()[: wire.MAX_WORDS_BYTES])
+
+
 def main() -> None:
     """Run the template: `decoder CONTROL_FD SPEC_JSON`."""
     die_with_parent()
+    control = socket.socket(fileno=int(sys.argv[1]))
+    sys.excepthook = partial(_tell, control)
     spec = json.loads(sys.argv[2])
     said = spec["limits"]
     thumbnails = tuple(Thumbnail(*wanted) for wanted in said["thumbnails"])
@@ -163,7 +198,7 @@ def main() -> None:
         warm(decode, limits)
     gc.collect()
     gc.freeze()  # what is old now is never looked at by a child's collector, so its pages stay shared
-    with socket.socket(fileno=int(sys.argv[1])) as control:
+    with control:
         Template(control, decode, limits, memory_bytes=spec["memory_bytes"], cpu_s=spec["cpu_s"]).serve()
 
 

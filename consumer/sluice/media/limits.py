@@ -1,15 +1,17 @@
 """What one image may cost, and the stable names of why it was turned away."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 from sluice.core.domain import Thumbnail
+from sluice.media.sniff import MIME
 from sluice.settings import MIB, Media
 
 REASONS = frozenset(
     {
         "bad_colour_profile",
         "corrupt",
+        "decode_stalled",
         "decode_timeout",
         "decoder_crash",
         "decoder_memory",
@@ -54,3 +56,13 @@ class Limits:
             formats=tuple(media.formats),
             thumbnails=thumbnails,
         )
+
+    def of_ours(self) -> Self:
+        """Return what holds for pictures of our own, warm-up and canaries: any format, and no bound below its default.
+
+        They are cut into tiles by the default, so that their answers do not depend on settings.
+        """
+        usual = type(self)()
+        bounds = (one.name for one in fields(self) if one.name.startswith("max_"))
+        wide = {name: max(getattr(self, name), getattr(usual, name)) for name in bounds}
+        return replace(self, formats=tuple(MIME), tile_above_aspect=usual.tile_above_aspect, **wide)

@@ -5,6 +5,7 @@ A decoder has parsed hostile bytes, so its answer is not trusted: no pickle, eve
 
 import json
 import math
+import signal
 import socket
 import struct
 import time
@@ -20,13 +21,17 @@ from sluice.media.sniff import MIME
 from sluice_schemas import Technical
 
 ORDER = struct.Struct("<cQ")  # to the template: what to do, with which decoder
-FORK, KILL, READY = b"F", b"K", b"R"
+FORK, KILL, READY, FAILED = b"F", b"K", b"R", b"X"
 
-_REQUEST = struct.Struct("<4sQ")
+MAX_WORDS_BYTES = 500
+
+_REQUEST = struct.Struct("<4s?Q")  # magic, whether it is one of ours, bytes
 _REPLY = struct.Struct("<4sBII")  # magic, kind, bytes of JSON, tiles
 _ASK, _TELL = b"SLQ1", b"SLA1"
 _PICTURE, _UNREADABLE = 0, 1
+_PATIENCE_S = 1e6  # of an idle decoder; one that leaves is replaced
 _MAX_META_BYTES = 4096
+_SPENT = bytes([signal.SIGPROF])  # what Python's own signal handler writes to a file it is given
 _MAX_SIZE = (1 << 31) - 1  # what an event's `int` holds
 _MEASURES = ("blur", "noise_sigma", "clipped_dark", "clipped_light", "flat")
 
@@ -35,22 +40,36 @@ class Garbled(Exception):
     """The other side ended, or said something that is not of this protocol."""
 
 
-def send_request(channel: socket.socket, data: bytes, *, deadline_s: float) -> None:
+class Spent(Exception):
+    """The decoder has used up the processor time that an image may take."""
+
+
+def tell_when_spent(channel: socket.socket) -> None:
+    """Have a decoder say so the moment its timer of processor time ends, wherever in a library it is then."""
+    channel.settimeout(
+        _PATIENCE_S
+    )  # Python writes there out of a signal handler, and insists on a file that never waits
+    signal.signal(signal.SIGPROF, lambda *_: None)
+    signal.set_wakeup_fd(channel.fileno())
+
+
+def send_request(channel: socket.socket, data: bytes, *, ours: bool, deadline_s: float) -> None:
     """Send an image; TimeoutError at the deadline (monotonic clock), OSError when nobody is there."""
     _until(channel, deadline_s)
-    channel.sendall(_REQUEST.pack(_ASK, len(data)))
+    channel.sendall(_REQUEST.pack(_ASK, ours, len(data)))
     channel.sendall(data)
 
 
-def receive_request(channel: socket.socket, limits: Limits) -> bytes | None:
-    """Wait for an image; None when the other side has closed."""
+def receive_request(channel: socket.socket, limits: Limits) -> tuple[bytes, Limits] | None:
+    """Wait for an image, and what holds for it; None when the other side has closed."""
     try:
-        magic, size = _REQUEST.unpack(_exactly(channel, _REQUEST.size))
+        magic, ours, size = _REQUEST.unpack(_exactly(channel, _REQUEST.size))
     except Garbled:
         return None
-    if magic != _ASK or size > limits.max_image_bytes:
+    holding = limits.of_ours() if ours else limits
+    if magic != _ASK or size > holding.max_image_bytes:
         raise Garbled("request")
-    return bytes(_exactly(channel, size))
+    return bytes(_exactly(channel, size)), holding
 
 
 def send_picture(channel: socket.socket, picture: Picture) -> None:
@@ -75,8 +94,14 @@ def send_unreadable(channel: socket.socket, error: Unreadable) -> None:
 
 
 def receive_picture(channel: socket.socket, limits: Limits, *, sha256: str, deadline_s: float) -> Picture:
-    """Read an answer: a Picture, or Unreadable raised. Garbled for anything else, TimeoutError at the deadline."""
-    header = _exactly(channel, _REPLY.size, deadline_s)
+    """Read an answer: a Picture, or Unreadable raised.
+
+    Raises Spent, Garbled for anything else, TimeoutError at the deadline.
+    """
+    first = _exactly(channel, 1, deadline_s)
+    if first == _SPENT:
+        raise Spent
+    header = first + _exactly(channel, _REPLY.size - 1, deadline_s)
     magic, kind, meta_bytes, tiles = _REPLY.unpack(header)
     if magic != _TELL or meta_bytes > _MAX_META_BYTES or tiles > limits.max_tiles:
         raise Garbled("header")

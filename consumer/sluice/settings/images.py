@@ -68,7 +68,12 @@ class Media(Section):
     formats: Annotated[tuple[Literal["PNG", "JPEG", "WEBP", "GIF", "AVIF"], ...], Listed] = Field(
         ("PNG", "JPEG", "WEBP"), description="Formats that are opened at all."
     )
-    decode_timeout_s: Seconds = Field(2.0, description="Wall time for one image.")
+    decode_timeout_s: Number = Field(
+        10.0,
+        ge=0.1,
+        le=3600,
+        description="Processor time for one image. Usual pictures take a hundredth of it, so that a verdict does not depend on load; by the clock a decoder may take six times as long, a minute at least, and then the image waits.",
+    )
     decoder_memory_bytes: int = Field(
         512 * MIB, ge=32 * MIB, le=MAX_BYTES, description="Memory one decoder process may take for an image."
     )

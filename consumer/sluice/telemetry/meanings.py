@@ -144,7 +144,9 @@ MEANINGS: Mapping[MetricName, Meaning] = {
         "{image}", "Images with an embedding, theirs or the prompt's, that was zero or of no sane length"
     ),
     "sluice.decoder.deaths": _counter(
-        "{process}", "Decoder processes that died or were killed", {"reason": ("decoder_crash", "decode_timeout")}
+        "{process}",
+        "Decoder processes that died or were killed",
+        {"reason": ("decoder_crash", "decode_stalled", "decode_timeout")},
     ),
     "sluice.model.load.time": _gauge("s", "Time the models took to verify, load and look once"),
     "sluice.ready": _gauge("{replica}", "Whether this process is able to judge, 0 or 1"),
