@@ -101,7 +101,7 @@ def _through_socket(near: socket.socket, data: bytes) -> Picture:
     """Do what the product does."""
     near.sendall(b"S")
     deadline_s = monotonic() + PATIENCE_S
-    wire.send_request(near, data, deadline_s=deadline_s)
+    wire.send_request(near, data, ours=False, deadline_s=deadline_s)
     return wire.receive_picture(near, LIMITS, sha256="", deadline_s=deadline_s)
 
 
