@@ -14,6 +14,7 @@ FUZZ_SECONDS ?= 60
 TEST_ARGS ?= --numprocesses auto --dist loadfile --no-loadscope-reorder
 # A run that takes longer has hung. It is stopped, shows what it was doing, and fails.
 TEST_LIMIT_S ?= 3600
+WITHIN = $(BIN)/python -m tests.support.limit $(TEST_LIMIT_S)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Wheels alone, each held to the hashes of its list in requirements/, which `make lock` writes. What is not listed is not
 # installed, and no code runs at an install but our own build.
@@ -38,10 +39,10 @@ demo: $(VENV)/.demo ## Moderate a few thousand drawn images on a local broker (D
 	$(BIN)/sluice demo $(DEMO_ARGS)
 
 test: $(VENV)/.dev ## Run the tests (KAFKA_HOME and SLUICE_TEST_REGISTRY widen them; see CONTRIBUTING.md)
-	$(BIN)/python -m tests.support.limit $(TEST_LIMIT_S) $(BIN)/python -m pytest $(TEST_ARGS)
+	$(WITHIN) $(BIN)/python -m pytest $(TEST_ARGS)
 
 chaos: $(VENV)/.dev ## Kill workers 26 times over 20,000 events on three brokers (needs KAFKA_HOME; tests/chaos/README.md)
-	$(BIN)/python -m tests.chaos --plan quick
+	$(WITHIN) $(BIN)/python -m tests.chaos --plan quick
 
 check: $(VENV)/.dev ## Lint, types, layers, schema compatibility, docs in step
 	$(BIN)/ruff check .

@@ -20,7 +20,7 @@ from typing import BinaryIO, Protocol, Self
 from tests.support.trials import Attempt
 
 AT_ONCE = 16
-TOLD = 8000  # characters of a dead process's last words
+TOLD = 10_000  # characters of a dead process's last words: so many of its own, and so many of its traceback
 ROOT = Path(__file__).parents[2]
 
 
@@ -103,7 +103,8 @@ class Table:
                     self._note(games[index], outcome, begun)
             if process.returncode:
                 words.seek(0)
-                said = words.read().decode(errors="replace")[-TOLD:]
+                own, mark, trace = words.read().decode(errors="replace").partition("Fatal Python error")
+                said = own[-TOLD:] + mark + trace[:TOLD]  # a failed assertion is told before the traceback
                 self._deaths.append(f"a process of games ended with {process.returncode}: {said}")
         return begun
 

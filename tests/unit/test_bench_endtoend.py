@@ -30,7 +30,7 @@ from tests.support.checkpoints import clip_config, write_bundle
 EDGE_PX = 256
 TOKENS = 49_408
 NUMBERS = range(12)
-TINY = Sizes("tiny", edge_px=EDGE_PX, rounds=1, events=96)
+TINY = Sizes("tiny", edge_px=EDGE_PX, rounds=1, events=32)
 
 
 @dataclass(frozen=True, slots=True)
