@@ -13,7 +13,6 @@ from torch import Tensor
 
 from sluice.core.errors import WeightsNotAttested
 from sluice.models import bundle, convert
-from sluice.models.degenerate import HOLE, complaint
 from sluice.models.load import load
 from sluice.settings import Models
 from tests.support.checkpoints import Shape, pin, save, write_bundle
@@ -113,7 +112,7 @@ def test_a_checker_that_was_never_loaded_is_refused(folder: Path) -> None:
 
 TOWERS: list[tuple[str, str, Change, str]] = [
     ("a matrix of zeros", DEEP, lambda t: t.zero_(), "holds nothing but zeros"),
-    ("half a matrix", DEEP, lambda t: t[len(t) // 2 - 1 :].zero_(), "is zero for more than half"),
+    ("half a matrix", DEEP, lambda t: t[len(t) // 2 :].zero_(), "is zero for half of it or more"),
     ("a constant", DEEP, lambda t: t.fill_(0.02), "holds one number throughout"),
     ("one row throughout", DEEP, lambda t: t.copy_(t[:1].clone().expand_as(t)), "says the same in every row"),
     ("too large", DEEP, lambda t: t.mul_(1e25), "holds numbers as large as"),
@@ -121,7 +120,7 @@ TOWERS: list[tuple[str, str, Change, str]] = [
     ("too small", DEEP, lambda t: t.mul_(1e-25), "holds no number larger than"),
     ("a norm of zeros", "vision_model.post_layernorm.weight", lambda t: t.zero_(), "holds nothing but zeros"),
     ("a tiny norm", "vision_model.post_layernorm.weight", lambda t: t.mul_(1e-30), "holds no number larger"),
-    ("half a norm", "vision_model.post_layernorm.weight", lambda t: t[:9].zero_(), "is zero for more than half"),
+    ("half a norm", "vision_model.post_layernorm.weight", lambda t: t[:8].zero_(), "is zero for half of it or more"),
     ("no class token", "vision_model.embeddings.class_embedding", lambda t: t.zero_(), "holds nothing but zeros"),
     (
         "a bias too large",
@@ -153,20 +152,11 @@ def test_a_download_into_a_preallocated_file_that_was_cut_off_is_refused(folder:
     refused(folder, file, "key '")
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("first", [0, 700, 500_000])
-def test_a_piece_of_a_large_matrix_that_was_not_written_is_refused(dtype: torch.dtype, first: int) -> None:
-    matrix = (torch.randn(1024, 1024, generator=torch.Generator().manual_seed(1)) * 0.02).to(dtype)
-    assert complaint("vision_model.x.weight", matrix) == ""
-    matrix.view(-1)[first : first + 2 * HOLE] = 0
-    assert "as if it had not been written" in complaint("vision_model.x.weight", matrix)
-
-
 SOUND: list[tuple[str, str, Change]] = [
     ("biases of zeros", "vision_model.encoder.layers.0.self_attn.k_proj.bias", lambda t: t.zero_()),
     ("norms of ones", "vision_model.post_layernorm.weight", lambda t: t.fill_(1)),
     ("a dead neuron", DEEP, lambda t: t[3].zero_()),
-    ("tokens nobody uses", TABLE, lambda t: t[100:120].zero_()),
+    ("tokens nobody uses", TABLE, lambda t: t[100:133].zero_()),
     ("tokens that decayed", TABLE, lambda t: t[100:160].mul_(1e-8)),
     ("a large projection", PROJECTION, lambda t: t.mul_(100)),
     ("a small projection", PROJECTION, lambda t: t.mul_(0.01)),

@@ -129,9 +129,9 @@ def undirected(sequences: Iterable[Ids], embeddings: Mapping[Ids, Vector]) -> li
 
 def unit(embedding: Vector) -> Vector:
     """Scale image embeddings (..., P) to length one; one without direction becomes NaN."""
-    found = direction.directed(np.linalg.norm(embedding.astype(np.float64), axis=-1, keepdims=True))
-    norm = np.linalg.norm(np.where(found, embedding, np.float32(1)), axis=-1, keepdims=True)
-    return np.where(found, embedding / norm, np.float32(np.nan)).astype(np.float32)
+    with np.errstate(over="ignore"):  # an infinite length is no direction
+        norm = np.linalg.norm(embedding, axis=-1, keepdims=True)
+    return np.asarray(embedding / np.where(direction.directed(norm), norm, np.float32(np.nan)), dtype=np.float32)
 
 
 def agreement(image: Vector, prompt: Prompt, embeddings: dict[Ids, Vector]) -> Clip:

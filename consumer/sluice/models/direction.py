@@ -9,9 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-EPSILON = 1e-12
-"""Guards the division, as `torch.nn.functional.normalize` does by default; so the bits are those of the reference."""
-
 SHORTEST, LONGEST = 1e-4, 1e6
 """A vector of another length has no direction. What trained towers give lies around 10. Below the first, most numbers
 of a float16 vector are subnormal and have lost digits; near the second, float16 overflows (65,504 a number)."""
@@ -19,7 +16,7 @@ of a float16 vector are subnormal and have lost digits; near the second, float16
 
 def lengths(vectors: Tensor) -> Tensor:
     """Return the lengths (N,) of vectors (N, H) of any precision, in float64: no finite float32 overflows there."""
-    found: Tensor = torch.linalg.vector_norm(vectors, dim=1, dtype=torch.float64)
+    found: Tensor = torch.linalg.vector_norm(vectors.float(), dim=1, dtype=torch.float64)
     return found
 
 
@@ -29,7 +26,10 @@ def directed(found: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def unit(vectors: Tensor) -> Tensor:
-    """Scale vectors (N, H) to length one; one without direction becomes NaN, so that nothing finite comes of it."""
-    found = lengths(vectors)
-    lost = ~((found >= SHORTEST) & (found <= LONGEST))
-    return torch.nn.functional.normalize(vectors, eps=EPSILON).masked_fill(lost.unsqueeze(1), torch.nan)
+    """Scale float32 vectors (N, H) to length one; one without direction becomes NaN, so nothing finite comes of it.
+
+    The bits are those of `torch.nn.functional.normalize`, whose epsilon changes nothing above SHORTEST. A length that
+    overflows is infinite, and one that underflows is 0: both lie outside, so float32 suffices here.
+    """
+    found = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+    return vectors / torch.where(found.clamp(SHORTEST, LONGEST) == found, found, torch.nan)
