@@ -6,7 +6,7 @@ schema that is not Avro is WireError `unresolvable_schema` here, before any byte
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ MAX_NESTING = 100
 
 _LAYOUT = ("type", "name", "namespace", "fields", "items", "values", "symbols", "size", "logicalType")
 _PRIMITIVES = {"null", "boolean", "int", "long", "float", "double", "bytes", "string"}
+_COMPLEX = {"record", "error", "enum", "array", "map", "fixed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,10 @@ class Writer:
         and of them `type`, `name`, `fields`, `items`, `values`, `symbols`, `size` and `logicalType`. Avro's own
         canonical form drops the logical type, and its CRC-64 can be met on purpose.
         """
-        text = json.dumps(_plain(self.root, self.named, set()), separators=(",", ":"), sort_keys=True)
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        digest = hashlib.sha256()
+        for piece in _text(self):
+            digest.update(piece.encode("utf-8", "surrogatepass"))
+        return digest.digest()
 
 
 def parsed(definition: Schema, references: Iterable[Schema] = ()) -> Writer:
@@ -71,7 +74,11 @@ def _bare(schema: Schema, depth: int) -> Schema:
         return [_bare(branch, depth - 1) for branch in schema]
     if not isinstance(schema, dict):
         return schema
+    if isinstance(schema["type"], str) and schema["type"] not in _PRIMITIVES | _COMPLEX:
+        return schema["type"]  # a named type with attributes around it, as Avro for Java reads and writes it
     bare = {key: schema[key] for key in _LAYOUT if key in schema}
+    if type(bare.get("logicalType", "")) is not str:
+        del bare["logicalType"]  # Avro ignores what is no logical type
     for inner in bare.keys() & {"items", "values"}:
         bare[inner] = _bare(bare[inner], depth - 1)
     if bare["type"] in ("record", "error"):
@@ -88,22 +95,66 @@ def _bare_fields(fields: Any, depth: int) -> list[dict[str, Any]]:
     return bare
 
 
-def _plain(schema: Schema, named: dict[str, Schema], seen: set[str]) -> Schema:
-    """Return a parsed schema as `Writer.digest` takes it in."""
+def _text(writer: Writer) -> Iterator[str]:
+    """Yield a schema as `Writer.digest` takes it in, piece by piece: a chain of names may be as long as it likes."""
+    seen: set[str] = set()
+    path = [_spelled(writer, writer.root, seen)]
+    while path:
+        piece = next(path[-1], None)
+        if piece is None:
+            path.pop()
+        elif isinstance(piece, str):
+            yield piece
+        else:
+            path.append(_spelled(writer, piece.schema, seen))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part that is still to be spelled out."""
+
+    schema: Schema
+
+
+def _spelled(writer: Writer, schema: Schema, seen: set[str]) -> Iterator[str | _Part]:
+    """Yield a part's own text, and in their places the parts it holds."""
+    if isinstance(schema, str) and (schema in seen or schema not in writer.named):
+        yield _json(schema)
+        return
+    schema = writer.part(schema)
     if isinstance(schema, list):
-        return [_plain(branch, named, seen) for branch in schema]
-    if isinstance(schema, str):
-        return schema if schema in seen or schema not in named else _plain(named[schema], named, seen)
+        yield from _listed(("", _Part(branch), "") for branch in schema)
+        return
     if "name" in schema:
         seen.add(schema["name"])
-    plain = {key: schema[key] for key in _LAYOUT if key in schema and key != "namespace"}
-    for inner in plain.keys() & {"items", "values"}:
-        plain[inner] = _plain(plain[inner], named, seen)
-    if "fields" in plain:
-        plain["fields"] = [
-            {"name": field["name"], "type": _plain(field["type"], named, seen)} for field in plain["fields"]
-        ]
-    return plain["type"] if plain.keys() == {"type"} else plain
+    kept = sorted(key for key in _LAYOUT if key in schema and key != "namespace")
+    if kept == ["type"]:
+        yield _json(schema["type"])
+        return
+    for at, key in enumerate(kept):
+        yield f"{',' if at else '{'}{_json(key)}:"
+        if key == "fields":
+            fields = schema[key]
+            yield from _listed(
+                (f'{{"name":{_json(field["name"])},"type":', _Part(field["type"]), "}") for field in fields
+            )
+        else:
+            yield _Part(schema[key]) if key in ("items", "values") else _json(schema[key])
+    yield "}"
+
+
+def _listed(items: Iterable[tuple[str, _Part, str]]) -> Iterator[str | _Part]:
+    """Yield a JSON list of parts, each with the text before and after it."""
+    yield "["
+    for at, (before, part, after) in enumerate(items):
+        yield f"{',' if at else ''}{before}"
+        yield part
+        yield after
+    yield "]"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def base_of(schema: Schema) -> str:

@@ -14,7 +14,7 @@ from uuid import UUID
 from sluice_schemas.codec import Decoder, Encoder, compile_decoder, compile_encoder
 from sluice_schemas.errors import WireError
 from sluice_schemas.events import Event
-from sluice_schemas.foreign import Writer, base_of, parsed
+from sluice_schemas.foreign import Writer, base_of, parsed, short_name
 from sluice_schemas.headers import AnyHeaders, only
 from sluice_schemas.primitives import BAD_BYTES, BAD_VALUE
 from sluice_schemas.released import by_fingerprint, newest
@@ -162,10 +162,10 @@ def resolve(definition: Schema, expected_type: type[E], references: Iterable[Sch
     reader, writer = newest(expected_type.__name__).definition, parsed(definition, references)
     root = writer.part(writer.root)
     branches = [writer.part(branch) for branch in (root if isinstance(root, list) else [root])]
-    names = {branch["name"] for branch in branches if base_of(branch) == "record"}
+    names = {short_name(branch) for branch in branches if base_of(branch) == "record"}
     if not names:
         raise WireError("unresolvable_schema", "its schema is not a record")
-    if f"{reader['namespace']}.{reader['name']}" not in names:
+    if reader["name"] not in names:
         raise WireError("wrong_type", f"its schema is not that of {expected_type.__name__}")
     return _resolved(writer, reader)
 

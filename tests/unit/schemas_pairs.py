@@ -114,8 +114,12 @@ class Writers:
 
 
 def writer_of(event: str, random: Random) -> Any:
-    """Return a writer schema for an event: other order, promoted, optional or not, fields dropped and fields added."""
-    return Writers(random).of(expanded(newest(event).definition, {}))
+    """Return a writer schema for an event: other order, promoted, optional or not, fields dropped and fields added.
+
+    Its own namespace may be another one, too: those of its parts are spelled out.
+    """
+    made: dict[str, Any] = Writers(random).of(expanded(newest(event).definition, {}))
+    return made | {"namespace": random.choice(["io.sluice", "com.producer", ""])}
 
 
 def _number(random: Random, bits: int) -> int:

@@ -157,6 +157,35 @@ def test_two_types_of_one_name_in_two_namespaces_are_two_types() -> None:
     assert read(with_extra(theirs), b"\2x" + BODY, ImageGenerated) == IMAGE
 
 
+@pytest.mark.parametrize("namespace", ["com.producer", "", None])
+def test_an_event_goes_by_its_name_whatever_its_namespace(namespace: str | None) -> None:
+    schema = newest("ImageGenerated").definition | {"namespace": namespace}
+    assert read(schema, BODY, ImageGenerated) == IMAGE
+    assert read([schema, "null"], b"\0" + BODY, ImageGenerated) == IMAGE
+
+
+@pytest.mark.parametrize("name", ["Seal", "io.sluice.Seal"])
+def test_a_named_type_may_have_attributes_around_its_name(name: str) -> None:
+    seal = {"type": "fixed", "name": "Seal", "size": 2}
+    fields = [{"name": "first", "type": seal}, {"name": "second", "type": {"type": name, "note": "the same"}}]
+    extra = {"type": "record", "name": "Seals", "fields": fields}
+    assert read(with_extra(extra), b"abcd" + BODY, ImageGenerated) == IMAGE
+
+
+def nested(levels: int) -> Any:
+    """Return a list in a list, and so on."""
+    made: list[Any] = []
+    for _ in range(levels):
+        made = [made]
+    return made
+
+
+@pytest.mark.parametrize("logical", [5, None, ["uuid"], {"a": 1}, nested(5000)], ids=type)
+def test_what_is_no_logical_type_is_ignored(logical: Any) -> None:
+    schema = with_extra({"type": "string", "logicalType": logical})
+    assert read(schema, b"\2x" + BODY, ImageGenerated) == IMAGE
+
+
 def test_a_long_chain_of_names_in_one_schema_is_followed() -> None:
     chain = [{"type": "record", "name": "T0", "fields": [{"name": "f", "type": "int"}]}]
     for at in range(1, 2000):
