@@ -35,6 +35,10 @@ class Registered:
     guid: UUID | None = None
 
 
+class MissingReference(WireError):
+    """A schema refers to one that the registry does not give."""
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """A schema of the registry, and the schemas it refers to, each after those it refers to itself."""
@@ -105,7 +109,7 @@ class Registry:
     def written(self, key: Key) -> Written:
         """Return the schema behind an id or GUID with all it refers to. Raises as `schema` does.
 
-        What it refers to and cannot be had is WireError `unresolvable_schema`: the registry has answered for the rest.
+        What it refers to and cannot be had is MissingReference, whose reason is `unresolvable_schema`.
         """
         answer = self._schema(_path(key))
         return Written(_definition(answer), self._references(answer))
@@ -140,7 +144,7 @@ class Registry:
         try:
             return self._schema(f"subjects/{_quoted(subject)}/versions/{number}")
         except (RegistryRefused, RegistryUnclear) as error:
-            raise WireError("unresolvable_schema", f"a schema it refers to cannot be had: {error}") from None
+            raise MissingReference("unresolvable_schema", f"a schema it refers to cannot be had: {error}") from None
 
     def _schema(self, path: str) -> dict[str, Any]:
         answer = self._call("GET", path)

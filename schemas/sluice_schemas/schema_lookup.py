@@ -2,8 +2,9 @@
 
 A registry that is down must not cost records their verdicts, and one id must not stop everybody else. So what is not
 plainly an answer about the id is followed by a question that must work: the schema that was had last, or what any
-registry knows. If that works, the id is refused; if not, the registry is down. An id that only fails while others are
-served is given up after a patience, which ids that fail one after the other share.
+registry knows. If that fails, the registry is down. If it works, the id is asked for once more, and refused if the
+answer is no better. An id that only fails while others are served is given up after a patience, which ids that fail
+one after the other share.
 """
 
 import threading
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sluice_schemas.errors import RegistryDown, RegistryRefused, RegistryUnclear, WireError
-from sluice_schemas.registry_client import Key, Registry
+from sluice_schemas.registry_client import Key, MissingReference, Registry, Written
 from sluice_schemas.wire import Resolved, resolve
 
 FORGET_S = 30.0
@@ -24,7 +25,6 @@ _MOST_KNOWN = 1_000
 """Decoders that are kept; far more than one topic has versions."""
 _SCHEMA_NOT_FOUND = 40403
 _GONE = {404, 410}
-_TRUST_S = 5.0
 _WITNESSES = 3  # one may be the schema in question, one deleted since
 _FAILURES = 3  # one may be bad luck
 _MAX_ID = (1 << 31) - 1
@@ -55,7 +55,6 @@ class Lookup:
         self._failures: dict[Key, int] = {}
         self._failing_since_s: float | None = None
         self._witnesses: dict[Key, None] = {}
-        self._serves_until_s = float("-inf")
 
     def served(self, key: Key) -> None:
         """Note a schema that this registry is known to have."""
@@ -88,11 +87,29 @@ class Lookup:
     def _asked(self, key: Key, kind: type[Any]) -> Resolved:
         try:
             written = self._registry.written(key)
-        except (RegistryRefused, RegistryDown) as error:
-            raise self._judged(key, error) from None
+        except (RegistryRefused, RegistryDown, MissingReference) as error:
+            written = self._asked_again(key, error)
         self.served(key)
         self._failures, self._failing_since_s = {}, None
         return resolve(written.definition, kind, written.references)
+
+    def _asked_again(self, key: Key, error: RegistryRefused | RegistryDown | MissingReference) -> Written:
+        """Return the schema after all, or raise what is to be raised: that the id is refused, or that nobody is served.
+
+        A registry that goes or comes back between two questions says of an id what it means for all. So only what it
+        says before and after it served another is meant for the id.
+        """
+        if isinstance(error, RegistryRefused) and error.code == _SCHEMA_NOT_FOUND:
+            raise _unknown(key) from None
+        if not self._serves(key):
+            self._failures, self._failing_since_s = {}, None
+            raise RegistryDown(f"it serves nobody: {error}") from None
+        if _only_failed(error):
+            raise self._failed(key, error) from None
+        try:
+            return self._registry.written(key)
+        except (RegistryRefused, RegistryDown) as again:
+            raise self._judged(key, again) from None
 
     def _bounded(self, use: _Use) -> None:
         """Raise the refusal that stands, or the one that no more questions are asked."""
@@ -106,18 +123,15 @@ class Lookup:
             raise WireError("schema_not_asked", f"too many schemas were refused in the last {self._forget_s:g} s")
 
     def _judged(self, key: Key, error: RegistryRefused | RegistryDown) -> WireError | RegistryDown:
-        """Return what is to be raised: that the id is refused, or that the registry is down."""
-        if isinstance(error, RegistryRefused) and error.code == _SCHEMA_NOT_FOUND:
-            return _unknown(key)
-        if not self._serves(key):
-            self._failures, self._failing_since_s = {}, None
-            return RegistryDown(f"it serves nobody: {error}")
-        if isinstance(error, RegistryRefused):
-            return _unknown(key) if error.status in _GONE else _refused(key, error)
-        if isinstance(error, RegistryUnclear):
-            return _refused(key, error)
+        """Return what is to be raised when others are served."""
+        if _only_failed(error):
+            return self._failed(key, error)
+        gone = isinstance(error, RegistryRefused) and error.status in _GONE
+        return _unknown(key) if gone else _refused(key, error)
+
+    def _failed(self, key: Key, error: Exception) -> WireError | RegistryDown:
         if not self._given_up(key):
-            return error
+            return RegistryDown(str(error))
         return WireError("schema_unavailable", f"the registry fails on schema {key} and serves others: {error}")
 
     def _given_up(self, key: Key) -> bool:
@@ -128,15 +142,7 @@ class Lookup:
         return self._failures[key] >= _FAILURES and now - self._failing_since_s >= self._patience_s
 
     def _serves(self, suspect: Key) -> bool:
-        """Tell whether the registry serves others; that it does is believed for a few seconds."""
-        if self._clock() < self._serves_until_s:
-            return True
-        if self._probe(suspect):
-            self._serves_until_s = self._clock() + _TRUST_S
-            return True
-        return False
-
-    def _probe(self, suspect: Key) -> bool:
+        """Tell whether the registry serves others now."""
         others = [key for key in reversed(self._witnesses) if key != suspect]
         return any(self._speaks(key) for key in others) if others else self._registry.serves()
 
@@ -148,6 +154,11 @@ class Lookup:
         except (RegistryDown, WireError):
             return False
         return True
+
+
+def _only_failed(error: Exception) -> bool:
+    """Tell whether nothing was said that can be judged: an error of the server, or no answer in time."""
+    return isinstance(error, RegistryDown) and not isinstance(error, RegistryUnclear)
 
 
 def _unknown(key: Key) -> WireError:

@@ -207,13 +207,45 @@ def test_an_id_that_recovers_is_read() -> None:
     assert world.read(1) == VERDICT
 
 
-def test_that_others_are_served_is_asked_once_in_a_while() -> None:
-    world = World(otherwise={f"/schemas/ids/{number}": answers(403) for number in range(2, 9)})
-    for number in range(2, 9):
-        assert world.reason(number) == "schema_refused"
-    assert world.fake.calls.count("GET /schemas/ids/1") == 1
-    world.everywhere, world.now_s = answers(403), 20.0
-    world.down(77)
+REFERRED = {"references": [{"name": "other.Seal", "subject": "seal", "version": 1}]}
+NOW_AND_THEN = {name: OUTAGES[name] for name in OUTAGES if name not in ("429", "500", "503")}
+
+
+@pytest.mark.parametrize("answer", NOW_AND_THEN.values(), ids=NOW_AND_THEN)
+def test_a_registry_that_comes_back_after_it_failed_an_id_has_not_refused_it(answer: Answer) -> None:
+    world = World(known=False)
+
+    def last(request: httpx.Request) -> httpx.Response:
+        world.everywhere = None
+        return answer(request)
+
+    world.everywhere = last
+    try:
+        assert world.read(1) == VERDICT
+    except RegistryDown:
+        assert world.read(1) == VERDICT
+
+
+@pytest.mark.parametrize("answer", OUTAGES.values(), ids=OUTAGES)
+def test_a_registry_that_goes_down_after_it_refused_an_id_has_not_refused_the_next(answer: Answer) -> None:
+    world = World(otherwise={"/schemas/ids/7": answers(403)})
+    assert world.reason(7) == "schema_refused"
+    world.everywhere = answer
+    world.down(8)
+
+
+@pytest.mark.parametrize("answer", OUTAGES.values(), ids=OUTAGES)
+def test_a_registry_that_goes_down_before_it_was_asked_for_a_reference_has_not_refused_the_schema(
+    answer: Answer,
+) -> None:
+    world = World()
+
+    def first(_: httpx.Request) -> httpx.Response:
+        world.everywhere = answer
+        return httpx.Response(200, json={"schema": '"int"', **REFERRED})
+
+    world.otherwise = {"/schemas/ids/7": first}
+    world.down(7)
 
 
 def test_a_stream_of_made_up_ids_is_bounded_in_questions_and_the_known_are_read_on() -> None:

@@ -172,7 +172,7 @@ def test_a_named_type_may_have_attributes_around_its_name(name: str) -> None:
     assert read(with_extra(extra), b"abcd" + BODY, ImageGenerated) == IMAGE
 
 
-def nested(levels: int) -> Any:
+def lists(levels: int) -> Any:
     """Return a list in a list, and so on."""
     made: list[Any] = []
     for _ in range(levels):
@@ -180,7 +180,7 @@ def nested(levels: int) -> Any:
     return made
 
 
-@pytest.mark.parametrize("logical", [5, None, ["uuid"], {"a": 1}, nested(5000)], ids=type)
+@pytest.mark.parametrize("logical", [5, None, ["uuid"], {"a": 1}, lists(5000)], ids=type)
 def test_what_is_no_logical_type_is_ignored(logical: Any) -> None:
     schema = with_extra({"type": "string", "logicalType": logical})
     assert read(schema, b"\2x" + BODY, ImageGenerated) == IMAGE
