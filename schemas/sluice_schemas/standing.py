@@ -3,8 +3,10 @@
 Per image three facts are kept, and each only ever grows: the verdict that stands (`gate.latest`), whether a tombstone
 took the image away, whether a record about it could not be read or proven. So records may come in any order and any
 number of times, a service may go back as far as it likes, and two services that have seen the same records agree.
+`replay` says whether all of them were seen.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -15,6 +17,7 @@ from sluice_schemas.events import Verdict
 from sluice_schemas.framing import Framing, SingleObjectFraming
 from sluice_schemas.gate import Decision, Why
 from sluice_schemas.headers import KEY_ID, SIGNATURE, Headers
+from sluice_schemas.replay import Replay
 from sluice_schemas.topics import VERDICTS
 from sluice_schemas.wire import SCHEMA_ID_HEADER, Decoded
 
@@ -26,6 +29,7 @@ DOUBTED = "sluice-doubted"
 _KEPT_HEADERS = frozenset({SIGNATURE, KEY_ID, SCHEMA_ID_HEADER})
 _MARK = b"1"
 _NO_SKEW = timedelta()
+_MAX_LAG = timedelta(seconds=10)
 
 
 def trusting(message: Decoded[Verdict], headers: Headers) -> str | None:
@@ -77,27 +81,34 @@ _NOTHING = _Known()
 
 
 class Standing:
-    """Folds the records of the verdict topic and answers whether an image may be shown; one thread at a time.
+    """Folds the records of the verdict topic and answers whether an image may be shown.
 
-    Nothing is shown before `aim` said how far there is to read and `reached` that it was read. `clock_skew` is how far
-    the clocks of judges and display may be apart: a verdict expires that much earlier.
+    One thread feeds it, any thread may ask. Nothing is shown unless every partition was read to where it ended at most
+    `max_lag` ago: `aim` says where, at least twice in that time, `reached` how far. `clock_skew` is how far the clocks
+    of judges and display may be apart: a verdict expires that much earlier. `clock` gives seconds that only grow.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- all have a default
         self,
         *,
         check: Check = trusting,
         framing: Framing | None = None,
         topic: str = VERDICTS.name,
         clock_skew: timedelta = _NO_SKEW,
+        max_lag: timedelta = _MAX_LAG,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.positions: dict[int, int] = {}
         self._check = check
         self._framing = framing or SingleObjectFraming()
         self._topic = topic
         self._skew = clock_skew
         self._images: dict[str, _Known] = {}
-        self._ends: dict[int, int] = {}
+        self._replay = Replay(max_lag.total_seconds(), clock)
+
+    @property
+    def positions(self) -> Mapping[int, int]:
+        """How far each partition was read: where to go on, and what to store once all of `kept` is."""
+        return self._replay.positions
 
     def fold(self, key: bytes | None, value: bytes | None, headers: Headers = ()) -> Folded:
         """Take in one record. What cannot be read or proven puts the image of its key in doubt, for good.
@@ -114,16 +125,23 @@ class Standing:
 
     def reached(self, partition: int, position: int) -> None:
         """Say that everything before this offset was folded: the consumer's position, which passes control records."""
-        self.positions[partition] = max(position, self.positions.get(partition, position))
+        self._replay.reached(partition, position)
 
-    def aim(self, ends: Mapping[int, int]) -> None:
-        """Say how far to read before anything is shown: the end offset of every partition, asked now."""
-        self._ends = dict(ends)
+    def aim(self, ends: Mapping[int, int], starts: Mapping[int, int] | None = None) -> str | None:
+        """Say where every partition ends and begins, asked just now, after all that was read; no ends: nobody reads.
+
+        Returns None, or in words why this is not the log that was read: made anew, or deleted before it was read. Then
+        everything known is forgotten: empty the store, and read every partition from its beginning.
+        """
+        fault = self._replay.aim(ends, starts or {})
+        if fault:
+            self._images = {}
+        return fault
 
     @property
     def replayed(self) -> bool:
-        """Whether every partition was read to the end that was aimed at."""
-        return bool(self._ends) and all(self.positions.get(part, -1) >= end for part, end in self._ends.items())
+        """Whether every partition was read to where it ended at most `max_lag` ago."""
+        return self._replay.current
 
     def may_show(self, image_id: str, image_sha256: str, *, minimum_policy_version: int, now: datetime) -> Decision:
         """Decide whether bytes with this SHA-256 may be shown as this image, as `gate.may_show` does."""
@@ -152,7 +170,11 @@ class Standing:
         return map(self.kept, self._images)
 
     def restore(self, records: Iterable[Kept], positions: Mapping[int, int]) -> None:
-        """Take in what was stored, checked anew: a key that is no longer trusted takes its verdicts with it."""
+        """Take in what was stored, checked anew: a key that is no longer trusted takes its verdicts with it.
+
+        Nothing is shown before the next `aim`, which tells whether the positions are of this log.
+        """
+        self.aim({})
         for record in records:
             if record.value:
                 self.fold(record.key, record.value, record.headers)

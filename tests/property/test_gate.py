@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from sluice_schemas import Why, gate
-from tests.support.gate_mutants import ASK, BUILDS, LATEST, Sound, asking
+from tests.support.gate_mutants import BUILDS, Sound
+from tests.support.gate_questions import ASK, LATEST, asking
 from tests.support.gate_world import Build, trace
 
 TRACES, PARTS = 5_000, 8

@@ -2,22 +2,21 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from types import MappingProxyType
 
-from sluice_schemas import Decision, Decoded, Kept, Mode, Standing, Status, Verdict, Why, gate
+from sluice_schemas import Decision, Decoded, Kept, Standing, Verdict, Why
 from sluice_schemas.headers import KEY_ID, Headers
 from sluice_schemas.standing import _NOTHING, DOUBTED, REVOKED, Folded
 from tests.support.gate_records import NEW, minute
-from tests.support.gate_world import REMEMBERED, REMEMBERING, SKEW
-
-Ask = tuple[Verdict | None, str, int, datetime]
+from tests.support.gate_world import MAX_LAG, REMEMBERED, REMEMBERING, SKEW
 
 
 class Sound(Standing):
     """The gate as it is, with the keys and the clocks of the world."""
 
-    def __init__(self) -> None:
-        super().__init__(check=self.believe, framing=REMEMBERING, clock_skew=SKEW)
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__(check=self.believe, framing=REMEMBERING, clock_skew=SKEW, max_lag=MAX_LAG, clock=clock)
 
     def believe(self, message: Decoded[Verdict], headers: Headers) -> str | None:
         return REMEMBERED(message, headers)
@@ -109,15 +108,57 @@ class OnePartition(Sound):
 
     @property
     def replayed(self) -> bool:
-        return any(self.positions.get(part, -1) >= end for part, end in self._ends.items())
+        oldest_s = self._replay._clock() - MAX_LAG.total_seconds()
+        return any(partition.current_s >= oldest_s for partition in self._replay._partitions.values())
 
 
 class OneShort(Sound):
     """Has enough one record before the end."""
 
+    ends: Mapping[int, int] = MappingProxyType({})
+
+    def aim(self, ends: Mapping[int, int], starts: Mapping[int, int] | None = None) -> str | None:
+        self.ends = dict(ends)
+        return super().aim(ends, starts)
+
     @property
     def replayed(self) -> bool:
-        return all(self.positions.get(part, -1) + 1 >= end for part, end in self._ends.items())
+        short = bool(self.ends) and all(self.positions.get(part, -1) + 1 >= end for part, end in self.ends.items())
+        return short or super().replayed
+
+
+class Timeless(Sound):
+    """Believes for ever that it has read everything."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        del clock
+        super().__init__(lambda: 0.0)
+
+
+class OneLog(Sound):
+    """Believes its positions whatever the log is."""
+
+    def aim(self, ends: Mapping[int, int], starts: Mapping[int, int] | None = None) -> str | None:
+        del starts
+        return super().aim({part: max(end, self.positions.get(part, 0)) for part, end in ends.items()})
+
+
+class Gapless(Sound):
+    """Does not ask where the log begins."""
+
+    def aim(self, ends: Mapping[int, int], starts: Mapping[int, int] | None = None) -> str | None:
+        del starts
+        return super().aim(ends)
+
+
+class Nostalgic(Sound):
+    """Keeps what it knows of another log."""
+
+    def aim(self, ends: Mapping[int, int], starts: Mapping[int, int] | None = None) -> str | None:
+        known = self._images
+        fault = super().aim(ends, starts)
+        self._images = known
+        return fault
 
 
 class Forgetful(Sound):
@@ -153,8 +194,8 @@ class Unproven(Sound):
 class Impatient(Sound):
     """Shows what nobody judged, once it was asked often enough."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__(clock)
         self.asked = 0
 
     def may_show(self, image_id: str, image_sha256: str, *, minimum_policy_version: int, now: datetime) -> Decision:
@@ -167,16 +208,16 @@ class Impatient(Sound):
 class Skewed(Sound):
     """Takes its own clock for everybody's."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__(clock)
         self._skew = timedelta()
 
 
 class Remembering(Sound):
     """Shows again what it has shown before."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__(clock)
         self.shown: set[tuple[str, str]] = set()
 
     def may_show(self, image_id: str, image_sha256: str, *, minimum_policy_version: int, now: datetime) -> Decision:
@@ -202,6 +243,10 @@ BUILDS: tuple[type[Sound], ...] = (
     Eager,
     OnePartition,
     OneShort,
+    Timeless,
+    OneLog,
+    Gapless,
+    Nostalgic,
     Forgetful,
     Undoubting,
     EmptyHanded,
@@ -210,62 +255,3 @@ BUILDS: tuple[type[Sound], ...] = (
     Skewed,
     Remembering,
 )
-
-
-Latest = Callable[[Verdict | None, Verdict], Verdict]
-
-
-def _by(rank: Callable[[Verdict], tuple[object, ...]]) -> Latest:
-    return lambda current, incoming: incoming if current is None or rank(incoming) > rank(current) else current
-
-
-def _rank_with(**changed: Callable[[Verdict], object]) -> Latest:
-    """Return the reducer with one part of the comparison changed."""
-
-    def rank(verdict: Verdict) -> tuple[object, ...]:
-        parts = dict(zip(("mode", "person", "version", "strictness"), gate._rank(verdict), strict=False))
-        return tuple((parts | {name: part(verdict) for name, part in changed.items()}).values())
-
-    return _by(rank)
-
-
-LATEST: Mapping[str, Latest] = {
-    "the last to come wins": lambda _, incoming: incoming,
-    "the strictest wins, whatever its policy": _rank_with(version=lambda _: 0),
-    "the mildest wins": _rank_with(strictness=lambda verdict: -gate._RESTRICTIVE[verdict.status]),
-    "a person counts as a model": _rank_with(person=lambda _: 0),
-    "the earlier person wins": _rank_with(
-        person=lambda verdict: -verdict.override.at.timestamp() if verdict.override else float("-inf")
-    ),
-    "a trial counts": _rank_with(mode=lambda _: 0),
-    "indeterminate is as good as ALLOW": _rank_with(
-        strictness=lambda verdict: gate._RESTRICTIVE[verdict.status] % gate._RESTRICTIVE[Status.INDETERMINATE]
-    ),
-}
-
-_FAR = datetime(1, 1, 2, tzinfo=UTC)
-ASK: Mapping[str, Callable[[Verdict | None, str, int, datetime], Ask]] = {
-    "any bytes": lambda v, _, least, now: (v, v.image_sha256 or "" if v else "", least, now),
-    "any policy": lambda v, sha, _, now: (v, sha, 0, now),
-    "only newer policies": lambda v, sha, least, now: (v, sha, least + 1, now),
-    "for ever": lambda v, sha, least, _: (v, sha, least, _FAR),
-    "a moment too long": lambda v, sha, least, now: (v, sha, least, now - timedelta(microseconds=1)),
-    "trials too": lambda v, sha, least, now: (v and replace(v, mode=Mode.ENFORCE), sha, least, now),
-    "blurred as plain": lambda v, sha, least, now: (_as_allow(v, Status.BLUR), sha, least, now),
-    "indeterminate as plain": lambda v, sha, least, now: (_as_allow(v, Status.INDETERMINATE), sha, least, now),
-}
-
-
-def _as_allow(verdict: Verdict | None, status: Status) -> Verdict | None:
-    return replace(verdict, status=Status.ALLOW) if verdict and verdict.status is status else verdict
-
-
-def asking(change: Callable[[Verdict | None, str, int, datetime], Ask]) -> Callable[..., Decision]:
-    """Return `gate.may_show` as it would be if it had been asked something else."""
-    sound = gate.may_show
-
-    def may_show(verdict: Verdict | None, image_sha256: str, *, minimum_policy_version: int, now: datetime) -> Decision:
-        found, sha256, least, moment = change(verdict, image_sha256, minimum_policy_version, now)
-        return sound(found, sha256, minimum_policy_version=least, now=moment)
-
-    return may_show

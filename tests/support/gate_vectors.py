@@ -162,6 +162,10 @@ def _state() -> Iterator[Vector]:
     yield Vector(
         name="another partition is not read", messages=[shown], ends={"0": 1, "1": 1}, expected=Why.NOT_REPLAYED
     )
+    yield Vector(name="read beyond the end: another topic", messages=[shown], read=1000, ends={"0": 5},
+                 expected=Why.NOT_REPLAYED)  # fmt: skip
+    yield Vector(name="what was read has no end", messages=[shown], ends={"1": 0}, expected=Why.NOT_REPLAYED)
+    yield Vector(name="an end is not known", messages=[shown], ends={"0": -1001}, expected=Why.NOT_REPLAYED)
     yield Vector(name="unreadable bytes", messages=[shown, JUNK], expected=Why.UNVERIFIED)
     yield Vector(name="an unreadable record before a good one", messages=[JUNK, shown], expected=Why.UNVERIFIED)
     cut = Message(value=encode(BLOCK)[:-1])

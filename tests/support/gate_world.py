@@ -19,7 +19,9 @@ from tests.unit.schemas_strategies import NOON
 PARTITIONS = {"a": 0, "b": 1, "c": 1}
 SKEW = timedelta(minutes=2)
 STRICTEST_FIRST = ("BLOCK", "INDETERMINATE", "REVIEW", "BLUR", "ALLOW")
-Build = Callable[[], Standing]
+MAX_LAG = timedelta(minutes=4)
+Build = Callable[[Callable[[], float]], Standing]
+"""Makes a gate that goes by this clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,9 @@ class World:
     logs: dict[int, list[Sent]] = field(default_factory=lambda: {0: [], 1: []})
     taken: list[Sent] = field(default_factory=list)
     positions: dict[int, int] = field(default_factory=lambda: {0: 0, 1: 0})
-    ends: dict[int, int] = field(default_factory=dict)
+    starts: dict[int, int] = field(default_factory=lambda: {0: 0, 1: 0})
+    told: dict[int, int] = field(default_factory=dict)
+    aims: list[tuple[datetime, dict[int, int]]] = field(default_factory=list)
     minimum: int = 1
     now: datetime = NOON
     given: Counter[Why] = field(default_factory=Counter)
@@ -107,13 +111,23 @@ class World:
     store: tuple[list[Kept], dict[int, int], list[Sent]] = field(init=False, default=([], {}, []))
 
     def __post_init__(self) -> None:
-        self.standing = self.build()
+        self._begin({}, [])
         self.aim()
 
     def aim(self) -> None:
-        """Ask the broker for the end."""
-        self.ends = {partition: len(log) for partition, log in self.logs.items()}
-        self.standing.aim(self.ends)
+        """Ask the broker where the log begins and ends; what is known of another log counts no more."""
+        ends = {partition: len(log) for partition, log in self.logs.items()}
+        self.standing.aim(ends, self.starts)
+        before = self.aims[-1][1] if self.aims else {}
+        shrunk = any(ends[part] < max(before.get(part, 0), self.told.get(part, 0)) for part in ends)
+        if shrunk or any(position < self.starts[part] for part, position in self.told.items()):
+            self.positions, self.taken, self.aims, self.store = {0: 0, 1: 0}, [], [], ([], {}, [])
+        self.aims.append((self.now, ends))
+        self.tell()
+
+    def tell(self) -> None:
+        """Say how far it has read."""
+        self.told = dict(self.positions)
         for partition, position in self.positions.items():
             self.standing.reached(partition, position)
 
@@ -124,10 +138,12 @@ class World:
     def read(self, most: int = 100) -> None:
         """Read on, in order."""
         for partition, log in self.logs.items():
-            for sent in log[self.positions[partition] :][:most]:
+            at = max(self.positions[partition], self.starts[partition])
+            for sent in log[at:][:most]:
                 self.take(sent)
-                self.positions[partition] += 1
-            self.standing.reached(partition, self.positions[partition])
+                at += 1
+            self.positions[partition] = at
+        self.tell()
 
     def publish(self, sent: Sent) -> None:
         self.logs[PARTITIONS[sent.image]].append(sent)
@@ -166,8 +182,32 @@ class World:
         self.aim()
         self.read(self.dice.randrange(3))
 
+    def follow(self) -> None:
+        """Do what a follower does again and again."""
+        self.aim()
+        self.read()
+
+    def make_anew(self) -> None:
+        """Delete the topic and make it again."""
+        self.logs, self.starts = {0: [], 1: []}, {0: 0, 1: 0}
+        self.aim()
+
+    def expire(self) -> None:
+        """Delete records, read or not, before anybody asks again."""
+        self.starts = {part: self.dice.randint(self.starts[part], len(log)) for part, log in self.logs.items()}
+        self.aim()
+
+    def replayed(self) -> bool:
+        """Whether every partition was read to an end that was asked for lately."""
+        lately = [ends for moment, ends in self.aims if moment >= self.now - MAX_LAG]
+        return all(any(ends[part] <= position for ends in lately) for part, position in self.positions.items())
+
+    def _clock(self) -> float:
+        return self.now.timestamp()
+
     def _begin(self, positions: dict[int, int], taken: list[Sent]) -> None:
-        self.standing = self.build()
+        self.standing = self.build(self._clock)
+        self.aims, self.told = [], positions
         self.positions = {0: 0, 1: 0} | positions
         self.taken = list(taken)
 
@@ -183,8 +223,7 @@ class World:
         decision = self.standing.may_show(
             asked.image, asked.sha256, minimum_policy_version=asked.minimum, now=asked.now
         )
-        replayed = all(self.positions[partition] >= end for partition, end in self.ends.items())
-        allowed = answers(self.taken, asked, replayed=replayed)
+        allowed = answers(self.taken, asked, replayed=self.replayed())
         self.given[decision.reason] += 1
         if decision.reason in allowed and decision.show is (decision.reason is Why.ALLOWED):
             return None
@@ -200,6 +239,8 @@ FAULTS = (
     World.raise_policy,
     World.wait,
     World.aim,
+    World.make_anew,
+    World.expire,
 )
 
 
@@ -216,7 +257,7 @@ def trace(build: Build, seed: int, given: Counter[Why] | None = None, *, steps: 
         if chance < 0.45:
             world.judge()
         elif chance < 0.6:
-            world.read()
+            world.follow()
         elif chance < 0.7:
             world.save()
         elif chance < 0.8 or len(trouble) < 3:

@@ -1,6 +1,6 @@
 """What a display service knows: folded in any order, restored after a restart, silent until it has read everything."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
@@ -122,6 +122,109 @@ def test_a_verdict_expires_earlier_by_what_clocks_may_differ() -> None:
     assert why(standing) is Why.ALLOWED
     late = standing.may_show("i", SHA, minimum_policy_version=1, now=NOON + timedelta(seconds=1))
     assert late.reason is Why.EXPIRED
+
+
+def followed(ends: dict[int, int], clock: Callable[[], float] = lambda: 0.0) -> Standing:
+    """Return a store that shows the image, with every partition read to its end."""
+    standing = Standing(clock=clock)
+    standing.fold(*SHOWN)
+    for partition, end in ends.items():
+        standing.reached(partition, end)
+    assert standing.aim(ends) is None
+    assert why(standing) is Why.ALLOWED
+    return standing
+
+
+@pytest.mark.parametrize(
+    ("ends", "starts", "said"),
+    [
+        ({0: 5, 1: 7}, {}, "partition 0 ends at 5 and went to 1000"),
+        ({0: 0, 1: 0}, {}, "ends at 0"),
+        ({0: 999, 1: 7}, {}, "ends at 999"),
+        ({0: 1000}, {}, "partition 1 is not there any more"),
+        ({0: 2000, 1: 7}, {0: 1001, 1: 0}, "partition 0 was read to 1000 and begins at 1001"),
+    ],
+)
+@pytest.mark.parametrize("stored", [False, True])
+def test_positions_that_do_not_fit_the_log_are_those_of_another_and_all_is_forgotten(
+    ends: dict[int, int], starts: dict[int, int], said: str, *, stored: bool
+) -> None:
+    standing = followed({0: 1000, 1: 7})
+    if stored:
+        kept, positions = list(standing.all_kept()), dict(standing.positions)
+        standing = Standing()
+        standing.restore(kept, positions)
+    told = standing.aim(ends, starts)
+    assert told is not None
+    assert said in told
+    assert (why(standing), dict(standing.positions), list(standing.all_kept())) == (Why.NOT_REPLAYED, {}, [])
+    for partition, end in ends.items():
+        standing.reached(partition, end)
+    assert why(standing) is Why.NO_VERDICT
+
+
+def test_an_end_that_goes_back_is_that_of_another_log_though_nothing_was_read_beyond_it() -> None:
+    standing = followed({0: 3})
+    assert standing.aim({0: 100}) is None
+    assert standing.aim({0: -1}) is None
+    told = standing.aim({0: 60})
+    assert told is not None
+    assert "partition 0 ends at 60 and went to 100" in told
+    assert why(standing) is Why.NOT_REPLAYED
+
+
+def test_records_deleted_after_they_were_read_change_nothing() -> None:
+    standing = followed({0: 1000})
+    assert standing.aim({0: 1000}, {0: 1000}) is None
+    assert why(standing) is Why.ALLOWED
+
+
+@pytest.mark.parametrize("ends", [{0: 3, 1: 0}, {0: 3, 1: -1001}, {0: 3, 2: 0}, {1: 3}, {0: -1}, {}])
+def test_a_partition_that_was_added_left_out_or_is_unknown_is_not_read_to_its_end(ends: dict[int, int]) -> None:
+    standing = followed({0: 3})
+    standing.aim(ends)
+    assert not standing.replayed
+    assert why(standing) is Why.NOT_REPLAYED
+
+
+def test_a_position_in_a_partition_that_nobody_aimed_at_tells_that_there_are_more() -> None:
+    standing = followed({0: 3})
+    standing.reached(1, 0)
+    assert why(standing) is Why.NOT_REPLAYED
+    standing.aim({0: 3, 1: 0})
+    assert why(standing) is Why.ALLOWED
+
+
+def test_what_was_stored_is_not_shown_by_ends_that_were_asked_for_before() -> None:
+    standing = Standing()
+    standing.aim({0: 5})
+    standing.restore(followed({0: 1000}).all_kept(), {0: 1000})
+    assert why(standing) is Why.NOT_REPLAYED
+
+
+def test_nothing_is_shown_by_what_was_the_end_too_long_ago() -> None:
+    """Whether the follower is dead, or its positions stand still, or it is behind for good."""
+    now = [0.0]
+    dead, stuck, behind, alive = (followed({0: 3}, lambda: now[0]) for _ in range(4))
+    for second in range(1, 31):
+        now[0] = second
+        stuck.aim({0: 4})
+        behind.aim({0: 3 + 100 * second})
+        behind.reached(0, 3 + 50 * second)
+        alive.aim({0: 3 + second})
+        shown = [why(standing) is Why.ALLOWED for standing in (dead, stuck, behind, alive)]
+        alive.reached(0, 3 + second)
+        assert shown == [second <= 10, second <= 10, second <= 20, True], second
+
+
+def test_a_follower_that_leaves_says_so_and_nothing_is_shown_at_once_until_another_has_caught_up() -> None:
+    standing = followed({0: 3})
+    standing.aim({})
+    assert why(standing) is Why.NOT_REPLAYED
+    standing.aim({0: 4})
+    assert why(standing) is Why.NOT_REPLAYED
+    standing.reached(0, 4)
+    assert why(standing) is Why.ALLOWED
 
 
 class Down(SingleObjectFraming):
