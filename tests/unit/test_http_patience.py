@@ -58,7 +58,11 @@ def test_a_client_that_drips_has_a_time_for_all_of_it(
 
 
 @pytest.mark.parametrize(
-    "said", [b"GET /livez HTTP/1.0\r\n" + b"X: y\r\n" * 5000, b"GET /" + b"x" * 30_000, b"x" * 30_000]
+    "said",
+    [
+        b"GET /livez HTTP/1.0\r\n" + b"X: " + b"y" * 30_000,
+        b"GET /livez HTTP/1.0\r\n" + (b"X: " + b"y" * 500 + b"\r\n") * 50,
+    ],
 )
 def test_a_head_without_end_is_not_read(port: int, said: bytes) -> None:
     answer = b""

@@ -37,7 +37,7 @@ class Bench:
         self.now = 0.0
         self.reported: list[tuple[str, set[int]]] = []
         self.given: list[set[int]] = []
-        kafka = Kafka(bootstrap_servers="b", group_id="g", group_protocol=protocol, connect_deadline_s=30.0)
+        kafka = Kafka(bootstrap_servers="b:1", group_id="g", group_protocol=protocol, connect_deadline_s=30.0)
         self.places: dict[int, Place | None] = {}
         self.observed: list[float] = []
         self.expiry = Expiry(self.inquire, "tell", self.observe, lambda: self.now)
