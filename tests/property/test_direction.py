@@ -214,6 +214,13 @@ def test_a_prompt_without_direction_is_read_again_alone_and_never_remembered(kin
     assert words.asked == [3, 1, 1, 1]
 
 
+def test_what_the_text_tower_gives_needs_a_direction_though_the_projection_makes_up_for_its_length() -> None:
+    sequences: list[Ids] = [(2,), (4,)]
+    for length, sound in ((1e-6, False), (1.0, True)):
+        encoder = PromptEncoder(cast(Any, Words(pooled(11) * length)), HEAD.projection * 1e3, cache=8)
+        assert [bool(np.isfinite(each).all()) for each in encoder(sequences).values()] == [sound, sound]
+
+
 @pytest.mark.parametrize("kind", BAD)
 def test_the_picture_of_a_prompt_without_direction_is_not_judged_and_others_are(kind: str) -> None:
     rows, counts = pooled(12), dict[str, int]()
