@@ -21,7 +21,7 @@ from sluice.models import canaries
 from sluice.settings import Canary, Kafka, Models, Policy, Settings, Telemetry, Topics
 from sluice.telemetry import http
 from tests.support.brokers import embedded
-from tests.support.checkpoints import write_bundle
+from tests.support.checkpoints import pin, write_bundle
 
 NOW_S = 1_800_000_000.0
 
@@ -90,8 +90,13 @@ def test_a_policy_that_cannot_be_used_fails_with_its_line(tmp_path: Path) -> Non
     assert "p.yaml:2: version = 'one'" in found.found
 
 
-def test_weights_and_device_are_named(bundle: str) -> None:
-    found = rows(Settings(models=Models(bundle=bundle, device="cpu")))
+def test_weights_and_device_are_named(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "tiny")
+    settings = Settings(models=Models(bundle=str(folder), device="cpu"))
+    unpinned = rows(settings)["weights"]
+    assert (unpinned.state, unpinned.fix) == ("warn", "sluice models pin FOLDER")
+    pin(folder)
+    found = rows(settings)
     assert found["weights"].state == "ok"
     assert found["weights"].found.startswith("tiny ")
     assert (found["device"].state, found["device"].found) == ("warn", "cpu, float32: about one image a second")
