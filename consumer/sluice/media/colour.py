@@ -10,6 +10,7 @@ from sluice.core.errors import Unreadable
 from sluice.media.bare import Bare
 
 _SRGB = ImageCms.createProfile("sRGB")
+_TAKEN_FOR_SRGB = {"RGB ", "GRAY", "CMYK", "Lab "}
 _SPACES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _WITHOUT_ALPHA = {"LA": "L", "PA": "RGB", "P": "RGB", "RGBA": "RGB", "1": "L", "L": "L", "RGB": "RGB", "CMYK": "CMYK"}
 _SCREEN_GAMMA = 1 / 2.2
@@ -97,6 +98,8 @@ def _by_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
     """Apply a profile; None where it is none, or one of other pixels, which browsers take for sRGB, too."""
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        if source.profile.xcolor_space not in _TAKEN_FOR_SRGB:  # Chromium shows other colours then
+            raise Unreadable("bad_colour_profile", "a profile of a space that no picture is in")
         space = _SPACES.get(source.profile.xcolor_space)
         if space == "RGB" and image.mode == "L":
             image = image.convert("RGB")
