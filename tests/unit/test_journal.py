@@ -15,7 +15,7 @@ from sluice.core.errors import BadSettings
 from sluice.telemetry.journal import Journal
 
 PLACE = Partition("images", 3)
-NOTES = Notes((Span(PLACE, 4, 9),), (Span(PLACE, 2, 5, 2, 1), Span(Partition("images", 5), 0, 1, 1)))
+NOTES = Notes((Span(PLACE, 4, 9),), (Span(PLACE, 2, 3, 2, 1), Span(Partition("images", 5), 0, 1, 1)))
 
 ENDLESS_WRITER = """
 import sys
@@ -106,6 +106,8 @@ DAMAGED = {
     "backwards": one("images", 1, 3, 2, 0, 0),
     "nothing": one("images", 1, 3, 3, 0, 0),
     "more alone than deaths": one("images", 1, 2, 3, 1, 2),
+    "many alone": one("images", 1, 0, 2**62, 9, 9),
+    "too many": altered(flying=[["images", 1, at, at + 1, 0, 0] for at in range(10_001)]),
     "number for a topic": one(7, 1, 2, 3, 0, 0),
     "half a character": one("\ud800", 1, 2, 3, 0, 0),
     "control characters": one("a\nb", 1, 2, 3, 0, 0),

@@ -1,5 +1,8 @@
 """Who is suspected of killing the process, who travels alone for it, and who is condemned."""
 
+from collections import Counter
+from random import Random
+
 import pytest
 
 from sluice.core.batcher import Batcher
@@ -43,6 +46,27 @@ def test_each_death_counts_for_what_was_in_flight_and_for_nothing_else() -> None
 
 def test_a_death_counts_once_however_often_a_record_was_in_flight() -> None:
     assert died((span(0, 4), span(2, 6))).spans == (span(0, 2, 1), span(2, 4, 1), span(4, 6, 1))
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_each_offset_has_died_as_often_as_it_was_in_flight(seed: int) -> None:
+    random, counts = Random(seed), Counter[tuple[Partition, int]]()
+    suspects = NEW
+    for _ in range(4):
+        starts = [(random.choice((P0, P1)), random.randrange(40)) for _ in range(random.randint(1, 6))]
+        flying = tuple(span(first, first + random.randint(1, 9), partition=place) for place, first in starts)
+        counts.update({(one.partition, offset) for one in flying for offset in range(one.first, one.end)})
+        suspects = suspects.after_death(flying)
+    found = [((one.partition, at), one.deaths) for one in suspects.spans for at in range(one.first, one.end)]
+    assert dict(found) == counts
+    assert [place for place, _ in found] == sorted(counts), "disjoint and in order"
+
+
+@pytest.mark.timeout(120)
+def test_a_death_with_many_records_in_flight_is_counted_in_time_that_grows_with_their_number() -> None:
+    """Each against each would take hours."""
+    flying = tuple(span(at, at + 1) for at in range(0, 60_000, 2))
+    assert len(died(flying, flying).spans) == 30_000
 
 
 def test_records_of_two_deaths_travel_alone_and_their_neighbours_do_not() -> None:

@@ -6,7 +6,8 @@ be killed by somebody who means no record in particular; that convicts nobody un
 moments in which the very same record is alone in flight.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -73,15 +74,35 @@ def _span(batch: Batch, partition: Partition) -> Span:
 def _counted(known: Sequence[Span], flying: Sequence[Span]) -> Iterator[Span]:
     """Yield disjoint spans: those of `known`, with a death more wherever one of `flying` lies."""
     alone = sum(span.end - span.first for span in flying) == 1
-    for partition in sorted({span.partition for span in (*known, *flying)}):
-        old, new = ([span for span in spans if span.partition == partition] for spans in (known, flying))
-        edges = sorted({edge for span in (*old, *new) for edge in (span.first, span.end)})
+    old, new = _by_partition(known), _by_partition(flying)
+    for partition in sorted({*old, *new}):
+        before, after = old.get(partition, []), new.get(partition, [])
+        known_at, flying_at = _covering(before), _covering(after)
+        edges = sorted({edge for span in (*before, *after) for edge in (span.first, span.end)})
         for first, end in pairwise(edges):
-            before = next((span for span in old if span.covers(first)), Span(partition, first, end))
-            died = any(span.covers(first) for span in new)
-            if died or before.deaths:
-                deaths, by_itself = before.deaths + died, before.alone + (died and alone)
+            span, died = known_at(first) or Span(partition, first, end), flying_at(first) is not None
+            if died or span.deaths:
+                deaths, by_itself = span.deaths + died, span.alone + (died and alone)
                 yield Span(partition, first, end, deaths, by_itself)
+
+
+def _by_partition(spans: Iterable[Span]) -> dict[Partition, list[Span]]:
+    found: dict[Partition, list[Span]] = {}
+    for span in spans:
+        found.setdefault(span.partition, []).append(span)
+    return found
+
+
+def _covering(spans: Iterable[Span]) -> Callable[[int], Span | None]:
+    """Return what finds the span that an offset lies in, for offsets that only grow."""
+    left = deque(sorted(spans, key=lambda span: span.first))
+
+    def find(offset: int) -> Span | None:
+        while left and left[0].end <= offset:
+            left.popleft()
+        return left[0] if left and left[0].covers(offset) else None
+
+    return find
 
 
 def _silent(_: Notes) -> None:

@@ -20,6 +20,7 @@ from sluice.core.events import tell
 _logger = logging.getLogger(__name__)
 _VERSION = 1
 _MAX_BYTES = 16 * 1024 * 1024  # a hundred bytes a partition of each flight are a few hundred kilobytes at most
+_MAX_SPANS = 10_000  # several flights of more partitions than one process reads; each record is looked up among them
 _MAX_NAME = 120  # with its escapes and endings well below the 255 bytes of file systems
 _OFFSETS = range(2**63)
 
@@ -82,6 +83,8 @@ def _notes(plain: dict[str, Any]) -> Notes:
     """Read notes. Raises ValueError, TypeError or KeyError when they are none of ours."""
     if plain["version"] != _VERSION:
         raise ValueError("another version")
+    if len(plain["flying"]) + len(plain["suspects"]) > _MAX_SPANS:
+        raise ValueError("too many spans")
     return Notes(tuple(map(_span, plain["flying"])), tuple(map(_span, plain["suspects"])))
 
 
@@ -92,6 +95,6 @@ def _span(plain: list[Any]) -> Span:
     if any(type(number) is not int or number not in _OFFSETS for number in numbers):
         raise ValueError("no number")
     index, first, end, deaths, alone = numbers
-    if not (first < end and alone <= deaths):
-        raise ValueError("no span")
+    if not (first < end and alone <= deaths) or (alone and end - first > 1):
+        raise ValueError("no span; only a single record is alone")
     return Span(Partition(topic, index), first, end, deaths, alone)
