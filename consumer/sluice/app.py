@@ -7,7 +7,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -15,6 +15,7 @@ from importlib.metadata import version
 from typing import Protocol
 
 from sluice.bus.admission import enter
+from sluice.bus.asking import Commits, silent_admin
 from sluice.bus.client import (
     Config,
     OpenConsumer,
@@ -28,7 +29,7 @@ from sluice.bus.client import (
 from sluice.bus.codec import Codec, framing_of, signing_of
 from sluice.bus.committer import Connect, KafkaCommitter
 from sluice.bus.expiry import Expiry
-from sluice.bus.lag import Ends, silent_admin
+from sluice.bus.lag import Ends
 from sluice.bus.places import inquirer
 from sluice.bus.source import KafkaSource
 from sluice.core.backlog import Backlog
@@ -159,8 +160,7 @@ def consumer(settings: Settings, opening: Opening = PRODUCTION, watchers: Watche
     with ExitStack() as stack:
         codec = _codec(settings)
         enter(settings.kafka, settings.topics, time.monotonic)
-        worker = transactional_id(settings.kafka)
-        started = time.monotonic()
+        worker, started = transactional_id(settings.kafka), time.monotonic()
         judge = stack.enter_context(judging(settings, worker=worker, observe=meter, opening=opening))
         watchers.loaded(settings.models.bundle, time.monotonic() - started, lambda: judge.lane.trouble)
         ask = _asked(settings, judge, watchers)
@@ -169,7 +169,8 @@ def consumer(settings: Settings, opening: Opening = PRODUCTION, watchers: Watche
         threads = stack.enter_context(batch_threads(batching.max_flights, judge.lane))
         traced = settings.telemetry.otlp and settings.telemetry.image_spans
         road = Pipeline(_steps(codec, fetcher, judge), judge.clerk, CLOCKS, threads, meter, traced)
-        source = _source(settings, inbound, opening, meter)
+        commits = stack.enter_context(closing(Commits(settings.kafka)))
+        source = _source(settings, inbound, opening, commits, meter)
         # The group is left last: whoever owns our partitions next starts after our last transaction.
         stack.callback(source.close)
         committer = _committer(settings, partial(opening.producer, outbound), meter)
@@ -186,7 +187,7 @@ def consumer(settings: Settings, opening: Opening = PRODUCTION, watchers: Watche
             Pace(batching.max_flights, batching.drain_timeout_s, batching.retry_pause_s),
             clock=time.monotonic,
             sleep=time.sleep,
-            books=_books(settings, source, meter),
+            books=_books(settings, source, commits, meter),
             each_turn=_each_turn(settings, watchers, judge.lane.check, committer.serve, ask, entry),
             watch=watch,
         )
@@ -253,9 +254,9 @@ def _steps(codec: Codec, fetcher: Fetcher, judge: Judging) -> Steps:
     )
 
 
-def _source(settings: Settings, config: Config, opening: Opening, observe: Observe) -> KafkaSource:
+def _source(settings: Settings, config: Config, opening: Opening, commits: Commits, observe: Observe) -> KafkaSource:
     kafka, clock = settings.kafka, time.monotonic
-    expiry = Expiry(inquirer(silent_admin(kafka), kafka.group_id), kafka.expired_images, observe, clock)
+    expiry = Expiry(inquirer(silent_admin(kafka), commits.ask, kafka.group_id), kafka.expired_images, observe, clock)
     return KafkaSource(partial(opening.consumer, config), settings.topics.images, kafka, expiry=expiry, clock=clock)
 
 
@@ -264,9 +265,9 @@ def _committer(settings: Settings, connect: Connect, observe: Observe) -> KafkaC
     return KafkaCommitter(connect, timeout_s=timeout_s, clock=time.monotonic, observe=observe)
 
 
-def _books(settings: Settings, source: KafkaSource, meter: Meter) -> Books:
+def _books(settings: Settings, source: KafkaSource, commits: Commits, meter: Meter) -> Books:
     clock, kafka = time.monotonic, settings.kafka
-    ends = Ends.of(kafka, source.reached, every_s=settings.telemetry.lag_every_s, clock=clock)
+    ends = Ends.of(kafka, commits.ask, source.reached, every_s=settings.telemetry.lag_every_s, clock=clock)
     return Books(meter, meter.all, Backlog(ends, kafka.group_id, meter, clock, time.time), Timesheet(clock, meter))
 
 

@@ -3,13 +3,14 @@
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from sluice.bus.asking import Commits
 from sluice.bus.backlog import Backlog, Standing, backlog, with_ages
 from sluice.bus.client import admin_config, consumer_config, open_admin, open_consumer
 from sluice.core.deadline import Deadline
@@ -49,11 +50,17 @@ def made(kafka: Kafka, admin: AdminClient) -> str:
     return name
 
 
+def seen_by(admin: AdminClient, kafka: Kafka, topic: str) -> Backlog:
+    """Look at offsets and owners only."""
+    with closing(Commits(kafka, stable=False)) as commits:
+        return backlog(admin, commits.ask, kafka.group_id, topic)
+
+
 def look(kafka: Kafka, admin: AdminClient, topic: str) -> Backlog:
     """Look as `sluice lag` does."""
     deadline = Deadline.after(PATIENCE_S, time.monotonic)
     seen = with_ages(
-        backlog(admin, kafka.group_id, topic), kafka, lambda config: open_consumer(config, lambda _: None), deadline
+        seen_by(admin, kafka, topic), kafka, lambda config: open_consumer(config, lambda _: None), deadline
     )
     assert not deadline.over
     return seen
@@ -104,7 +111,7 @@ def test_members_of_a_group_that_the_brokers_assign_own_partitions_too(kafka_add
     admin = open_admin(admin_config(kafka), lambda _: None)
     topic = made(kafka, admin)
     with member(kafka, topic):
-        seen = backlog(admin, kafka.group_id, topic)
+        seen = seen_by(admin, kafka, topic)
     assert [standing.owner for standing in seen.partitions] == ["replica-1@127.0.0.1"] * 3
 
 
@@ -119,7 +126,7 @@ def test_looking_joins_no_group_and_commits_nothing(kafka: Kafka, admin: AdminCl
 
 
 def test_who_reads_nothing_sees_all_but_the_ages(kafka: Kafka, admin: AdminClient, topic: str) -> None:
-    seen = backlog(admin, kafka.group_id, topic)
+    seen = seen_by(admin, kafka, topic)
     assert (seen.lag, seen.oldest_ms) == (5, None)
 
 
@@ -139,14 +146,15 @@ def test_the_marker_of_a_transaction_is_not_waited_for(kafka: Kafka, admin: Admi
 
 def test_a_topic_that_is_not_there_names_the_command_that_makes_it(kafka: Kafka, admin: AdminClient) -> None:
     with pytest.raises(BadSettings, match=r"topic nowhere does not exist.*sluice topics create"):
-        backlog(admin, kafka.group_id, "nowhere")
+        seen_by(admin, kafka, "nowhere")
 
 
 def test_without_a_broker_nothing_can_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sluice.bus.backlog.TIMEOUT_S", 0.3)
-    admin = open_admin(admin_config(Kafka(bootstrap_servers="127.0.0.1:1")), lambda _: None)
+    kafka = Kafka(bootstrap_servers="127.0.0.1:1", group_id="g")
+    admin = open_admin(admin_config(kafka), lambda _: None)
     with pytest.raises(BrokerLost, match=r"kafka\.bootstrap_servers"):
-        backlog(admin, "g", "images")
+        seen_by(admin, kafka, "images")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from sluice.bus import diagnosis, limits
 from sluice.bus.admission import enter
-from sluice.bus.backlog import backlog
+from sluice.bus.asking import Commits
+from sluice.bus.backlog import Backlog, backlog
 from sluice.bus.client import (
     admin_config,
     consumer_config,
@@ -59,6 +60,10 @@ class World:
     def delete(self, before: int) -> None:
         for done in self.admin.delete_records([TopicPartition(self.topic, 0, before)]).values():
             done.result(PATIENCE_S)
+
+    def backlog(self) -> Backlog:
+        with closing(Commits(self.kafka)) as commits:
+            return backlog(self.admin, commits.ask, self.kafka.group_id, self.topic)
 
     @contextmanager
     def source(self, then: Literal["tell", "stop"] = "tell") -> Iterator[KafkaSource]:
@@ -235,8 +240,8 @@ def test_images_behind_an_open_transaction_wait(world: World) -> None:
     producer.produce(world.topic, b"v")
     assert producer.flush(PATIENCE_S) == 0
     world.publish(20)
-    seen = backlog(world.admin, world.kafka.group_id, world.topic)
+    seen = world.backlog()
     assert [(each.lag, each.undecided) for each in seen.partitions] == [(21, 21)]
     producer.commit_transaction(PATIENCE_S)
-    seen = backlog(world.admin, world.kafka.group_id, world.topic)
+    seen = world.backlog()
     assert [(each.lag, each.undecided) for each in seen.partitions] == [(22, 0)]

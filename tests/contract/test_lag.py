@@ -10,6 +10,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.cimpl import NewTopic
 
+from sluice.bus.asking import AskCommits, Commits
 from sluice.bus.client import (
     admin_config,
     consumer_config,
@@ -33,6 +34,12 @@ PATIENCE_S = 60.0
 def kafka(request: pytest.FixtureRequest) -> Kafka:
     address = request.getfixturevalue(f"{request.param}_address")
     return Kafka(bootstrap_servers=address, group_id=f"lag-{uuid.uuid4().hex[:8]}", transactional_id=uuid.uuid4().hex)
+
+
+@pytest.fixture
+def commits(kafka: Kafka) -> Iterator[AskCommits]:
+    with closing(Commits(kafka)) as commits:
+        yield commits.ask
 
 
 @pytest.fixture
@@ -67,12 +74,14 @@ def known(ends: Ends, place: Partition, source: KafkaSource | None = None, *, se
         time.sleep(0.02)
 
 
-def test_what_was_committed_before_is_settled_and_what_came_since_is_not(kafka: Kafka, place: Partition) -> None:
+def test_what_was_committed_before_is_settled_and_what_came_since_is_not(
+    kafka: Kafka, place: Partition, commits: AskCommits
+) -> None:
     producer = open_producer(plain_producer_config(kafka), lambda _: None)
     for _ in range(5):
         producer.produce(place.topic, b"v")
     assert producer.flush(PATIENCE_S) == 0
-    ends = Ends.of(kafka, {}, every_s=0.1, clock=time.monotonic)
+    ends = Ends.of(kafka, commits, {}, every_s=0.1, clock=time.monotonic)
     assert known(ends, place) == Extent(5, None)
     with closing(open_consumer(consumer_config(kafka), lambda _: None)) as consumer:
         consumer.commit(offsets=[TopicPartition(place.topic, place.index, 3)], asynchronous=False)
@@ -80,7 +89,7 @@ def test_what_was_committed_before_is_settled_and_what_came_since_is_not(kafka: 
 
 
 def test_the_marker_of_a_transaction_is_settled_once_reading_has_passed_it(
-    kafka: Kafka, place: Partition, source: KafkaSource
+    kafka: Kafka, place: Partition, source: KafkaSource, commits: AskCommits
 ) -> None:
     producer = open_producer(producer_config(kafka), lambda _: None)
     producer.init_transactions(PATIENCE_S)
@@ -88,5 +97,5 @@ def test_the_marker_of_a_transaction_is_settled_once_reading_has_passed_it(
     for _ in range(5):
         producer.produce(place.topic, b"v")
     producer.commit_transaction(PATIENCE_S)
-    ends = Ends.of(kafka, source.reached, every_s=0.1, clock=time.monotonic)
+    ends = Ends.of(kafka, commits, source.reached, every_s=0.1, clock=time.monotonic)
     assert known(ends, place, source, settled=6) == Extent(6, 6)

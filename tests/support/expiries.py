@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+from sluice.bus.asking import Commits, silent_admin
 from sluice.bus.expiry import Expiry
-from sluice.bus.lag import silent_admin
 from sluice.bus.places import inquirer
 from sluice.settings import Kafka
 
@@ -15,5 +15,5 @@ def expiry_of(
     observe: Callable[[str, float, Mapping[str, str]], None] = lambda *_: None,
     then: Literal["tell", "stop"] = "tell",
 ) -> Expiry:
-    """Return one that asks the brokers of `kafka`."""
-    return Expiry(inquirer(silent_admin(kafka), kafka.group_id), then, observe, time.monotonic)
+    """Return one that asks the brokers of `kafka`, as long as this process lives."""
+    return Expiry(inquirer(silent_admin(kafka), Commits(kafka).ask, kafka.group_id), then, observe, time.monotonic)

@@ -52,6 +52,7 @@ class Api(IntEnum):
     """The requests that a transaction is made of, by their api keys."""
 
     PRODUCE = 0
+    OFFSET_FETCH = 9
     FIND_COORDINATOR = 10
     INIT_PRODUCER_ID = 22
     ADD_PARTITIONS_TO_TXN = 24

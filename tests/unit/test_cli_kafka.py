@@ -238,7 +238,7 @@ def test_lag_says_what_waits_where_for_how_long_and_in_all(broker: str, topics: 
     assert 0 <= plain.pop("oldest_s") == plain["partitions"][0].pop("oldest_s") < 60
     assert plain == {
         "group": "a-group", "topic": f"{topics}.images", "state": "empty", "lag": 1,
-        "partitions": [{"partition": 0, "committed": 1, "end": 2, "lag": 1, "owner": "", "expired": 0}],
+        "partitions": [{"partition": 0, "committed": 1, "end": 2, "lag": 1, "owner": "", "expired": 0, "undecided": 0}],
     }  # fmt: skip
 
 

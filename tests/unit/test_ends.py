@@ -1,6 +1,6 @@
 """How far partitions reach, asked of an admin client that answers when a test says so."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any, cast
@@ -20,23 +20,21 @@ class Admin:
 
     def __init__(self) -> None:
         self.ends: list[dict[TopicPartition, Future[Any]]] = []
-        self.groups: list[Future[Any]] = []
+        self.groups: list[Future[list[TopicPartition]]] = []
 
     def list_offsets(self, wanted: Mapping[TopicPartition, object], **_: object) -> dict[TopicPartition, Future[Any]]:
         self.ends.append({handle: Future() for handle in wanted})
         return self.ends[-1]
 
-    def list_consumer_group_offsets(self, wanted: list[Any], **_: object) -> dict[str, Future[Any]]:
-        assert [each.group_id for each in wanted] == ["g"]
+    def commits(self, _: Collection[TopicPartition]) -> Future[list[TopicPartition]]:
         self.groups.append(Future())
-        return {"g": self.groups[-1]}
+        return self.groups[-1]
 
     def answer(self, ends: Mapping[int, int], committed: Mapping[int, int]) -> None:
         """Answer the last question."""
         for handle, end in self.ends[-1].items():
             end.set_result(SimpleNamespace(offset=ends[handle.partition]))
-        places = [TopicPartition("t", index, offset) for index, offset in committed.items()]
-        self.groups[-1].set_result(SimpleNamespace(topic_partitions=places))
+        self.groups[-1].set_result([TopicPartition("t", index, offset) for index, offset in committed.items()])
 
 
 class Bench:
@@ -46,7 +44,9 @@ class Bench:
         self.admin = Admin()
         self.now = 100.0
         self.reached: dict[Partition, int] = {}
-        self.ends = Ends(cast(AdminClient, self.admin), "g", self.reached, every_s=5.0, clock=lambda: self.now)
+        self.ends = Ends(
+            cast(AdminClient, self.admin), self.admin.commits, self.reached, every_s=5.0, clock=lambda: self.now
+        )
 
 
 @pytest.fixture

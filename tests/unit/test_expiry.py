@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 
-from sluice.bus.expiry import EVERY_S, Expiry
+from sluice.bus.expiry import EVERY_S, LONG_S, Expiry
 from sluice.bus.places import Place
 from sluice.core.domain import Partition
 from sluice.core.errors import ImagesExpired
@@ -22,6 +22,7 @@ class Answer:
     about: Collection[Partition]
     places: Mapping[Partition, Place]
     done: bool = True
+    trouble: str = ""
 
     def found(self) -> Mapping[Partition, Place]:
         return {partition: self.places[partition] for partition in self.about if partition in self.places}
@@ -107,6 +108,27 @@ def test_a_partition_is_held_until_its_place_is_known(bench: Bench) -> None:
     bench.turn()
     assert bench.turn() | {Q} == {Q}
     assert set(bench.expiry.held) == set()
+
+
+def test_what_waits_for_long_is_told_with_what_the_brokers_said_and_again_after_a_while(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.slow = True
+    bench.expiry.take({P, Q})
+    bench.turn()
+    assert bench.expiry.trouble == ""
+    bench.asked[-1].done, bench.asked[-1].trouble = True, "no leader"
+    bench.asked[-1].places = {P: Place(None, 0, 0)}
+    bench.now = LONG_S
+    assert bench.turn() == {P}
+    assert bench.expiry.trouble.endswith("where to begin in t/1, so it waits: no leader")
+    bench.turn()
+    assert len(caplog.records) == 1, "at most one line in a while"
+    bench.now += LONG_S
+    bench.turn()
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    bench.expiry.drop({Q})
+    assert bench.expiry.trouble == ""
 
 
 def test_an_answer_of_an_earlier_term_does_not_count(bench: Bench) -> None:

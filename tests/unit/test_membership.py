@@ -73,6 +73,11 @@ def test_a_group_that_never_answers_is_left_once_every_rebalance_would_be_over(b
         bench.check(90.0)
 
 
+def test_brokers_that_do_not_know_the_new_protocol_are_silent_and_it_is_named() -> None:
+    with pytest.raises(BrokerLost, match=r"kafka\.group_protocol=consumer.*try classic"):
+        Bench("consumer").check(90.0)
+
+
 def test_errors_of_other_things_are_no_refusal(bench: Bench) -> None:
     assert "refuses" not in bench.refuse(KafkaError(KafkaError._TRANSPORT, "gone"), 1.0, 50.0)
 

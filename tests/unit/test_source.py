@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from sluice.bus.client import OnError
-from sluice.bus.expiry import Expiry
+from sluice.bus.expiry import LONG_S, Expiry
 from sluice.bus.places import Place
 from sluice.bus.source import KafkaSource
 from sluice.core.domain import Partition
@@ -24,6 +24,7 @@ class Answer:
 
     places: Mapping[Partition, Place]
     done: bool = True
+    trouble: str = ""
 
     def found(self) -> Mapping[Partition, Place]:
         return self.places
@@ -318,3 +319,15 @@ def test_the_end_of_a_partition_is_no_record_and_no_error_but_tells_where_readin
 
 def test_another_thread_may_not_poll(bench: Bench) -> None:
     assert len(refusals_to_another_thread(bench.poll)) == 1
+
+
+def test_it_is_in_trouble_when_nothing_of_what_is_ours_may_flow_for_long(bench: Bench) -> None:
+    bench.places = {0: None, 1: None}
+    bench.assign(0, 1)
+    assert bench.source.trouble == ""
+    bench.now += LONG_S
+    assert "t/0, t/1" in bench.source.trouble
+    bench.places = {0: None}
+    bench.poll()
+    bench.poll()
+    assert bench.source.trouble == "", "one of two flows"

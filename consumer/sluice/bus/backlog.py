@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -20,6 +19,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from sluice.bus.asking import AskCommits
 from sluice.bus.client import DENIED, Config, error_of, reader_config
 from sluice.bus.places import END, STABLE, offsets
 from sluice.core.deadline import Deadline
@@ -103,18 +103,17 @@ class Backlog:
         return self.state != "DEAD" or any(standing.committed is not None for standing in self.partitions)
 
 
-def backlog(admin: AdminClient, group: str, topic: str) -> Backlog:
-    """Return how far `group` is behind on `topic`, without ages.
+def backlog(admin: AdminClient, commits: AskCommits, group: str, topic: str) -> Backlog:
+    """Return how far `group`, whose offsets `commits` knows, is behind on `topic`, without ages.
 
     Raises BadSettings when there is no such topic, Denied when we may not look, BrokerLost when nobody answers.
     """
     places = [TopicPartition(topic, index) for index in _partitions(admin, topic)]
     ask: Any = admin  # its type stubs do not know what is in the futures
-    spoken_of = ConsumerGroupTopicPartitions(group, places)
     described = ask.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group]
-    committed = ask.list_consumer_group_offsets([spoken_of], request_timeout=TIMEOUT_S)[group]
+    committed = commits(places)
     # Asked in this order, so that what is committed meanwhile never lies behind the end.
-    told = _answered(committed.result, group, topic).topic_partitions
+    told = _answered(committed.result, group, topic)
     found = {each.partition: each.offset for each in told if each.offset >= 0}
     starts = _offsets(admin, places, OffsetSpec.earliest(), group)
     stable, ends = (_offsets(admin, places, OffsetSpec.latest(), group, isolation) for isolation in (STABLE, END))

@@ -10,11 +10,12 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, Self
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
-from sluice.bus.client import admin_config, error_of, open_admin
-from sluice.bus.places import PATIENCE_S, offsets
+from sluice.bus.asking import AskCommits, silent_admin
+from sluice.bus.client import error_of
+from sluice.bus.places import offsets
 from sluice.core.domain import Extent, Partition
 from sluice.settings import Kafka
 
@@ -22,7 +23,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Ends:
-    """Satisfies the `Extents` seam. `reached` are the offsets where reading found nothing further.
+    """Satisfies the `Extents` seam. `commits` knows where the group stands, `reached` where reading found no more.
 
     Asks at once when there is a partition it has not heard of, and every `every_s` seconds of `clock`; one question
     is out at a time, and brokers that do not answer leave the last value.
@@ -31,14 +32,14 @@ class Ends:
     def __init__(
         self,
         admin: AdminClient,
-        group: str,
+        commits: AskCommits,
         reached: Mapping[Partition, int],
         *,
         every_s: float,
         clock: Callable[[], float],
     ) -> None:
         self._admin = admin
-        self._group = group
+        self._commits = commits
         self._reached = reached
         self._every_s = every_s
         self._clock = clock
@@ -49,9 +50,17 @@ class Ends:
         self._open: list[tuple[Future[Any], Callable[[Any], None]]] = []
 
     @classmethod
-    def of(cls, kafka: Kafka, reached: Mapping[Partition, int], *, every_s: float, clock: Callable[[], float]) -> Self:
-        """Ask over a connection of its own."""
-        return cls(silent_admin(kafka), kafka.group_id, reached, every_s=every_s, clock=clock)
+    def of(
+        cls,
+        kafka: Kafka,
+        commits: AskCommits,
+        reached: Mapping[Partition, int],
+        *,
+        every_s: float,
+        clock: Callable[[], float],
+    ) -> Self:
+        """Ask about the topic over a connection of its own."""
+        return cls(silent_admin(kafka), commits, reached, every_s=every_s, clock=clock)
 
     def __call__(self, partitions: Collection[Partition]) -> Mapping[Partition, Extent]:
         """Return what is known of `partitions`, and ask for more when it is time to."""
@@ -77,15 +86,13 @@ class Ends:
     def _ask(self, handles: list[TopicPartition]) -> None:
         for partition, end in offsets(self._admin, handles, OffsetSpec.latest()).items():
             self._open.append((end, partial(self._keep_end, partition)))
-        group = [ConsumerGroupTopicPartitions(self._group, handles)]
-        for committed in self._admin.list_consumer_group_offsets(group, request_timeout=PATIENCE_S).values():
-            self._open.append((committed, self._keep_committed))
+        self._open.append((self._commits(handles), self._keep_committed))
 
     def _keep_end(self, partition: Partition, found: ListOffsetsResultInfo) -> None:
         self._ends[partition] = found.offset
 
-    def _keep_committed(self, found: ConsumerGroupTopicPartitions) -> None:
-        told = {Partition(h.topic, h.partition): h.offset for h in found.topic_partitions or [] if not h.error}
+    def _keep_committed(self, found: list[TopicPartition]) -> None:
+        told = {Partition(handle.topic, handle.partition): handle.offset for handle in found if not handle.error}
         self._committed |= {partition: offset for partition, offset in told.items() if offset >= 0}
 
     def _hear(self) -> None:
@@ -96,12 +103,3 @@ class Ends:
             except KafkaException as exception:
                 _logger.debug("kafka: lag is not known: %s", error_of(exception).str())
         self._open = [entry for entry in self._open if not entry[0].done()]
-
-
-def silent_admin(kafka: Kafka) -> AdminClient:
-    """Make a connection for asking. What goes wrong with it is told by those that nothing goes without."""
-    return open_admin(admin_config(kafka), _hushed)
-
-
-def _hushed(error: KafkaError) -> None:
-    _logger.debug("kafka: %s", error.str())

@@ -33,6 +33,9 @@ _IMPOSSIBLE = {
 """What no waiting mends."""
 
 
+_UNKNOWN_PROTOCOL = "perhaps they do not know kafka.group_protocol=consumer (KIP-848, Apache Kafka 4.0): try classic"
+
+
 class Membership:
     """Kept by the thread that polls; `clock` is in seconds.
 
@@ -93,7 +96,7 @@ class Membership:
             raise self._silent(now - self._out_since)
 
     def _silent(self, seconds: float) -> Fatal:
-        said = self._refusal or "no word of why"
+        said = self._refusal or (_UNKNOWN_PROTOCOL if self._by_brokers else "no word of why")
         return BrokerLost(
             f"kafka.group_id: group {self._kafka.group_id} has not let us in for {seconds:.0f} s "
             f"(kafka.connect_deadline_s and kafka.max_poll_interval_s): {said}; look at its coordinator "

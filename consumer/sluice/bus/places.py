@@ -3,15 +3,15 @@
 The end is the high watermark everywhere: images of a transaction that hangs undecided count as waiting, too.
 """
 
-import logging
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from sluice.bus.asking import AskCommits
 from sluice.bus.client import DENIED, error_of
 from sluice.core.domain import Partition
 from sluice.core.errors import Denied
@@ -23,7 +23,6 @@ STABLE = IsolationLevel.READ_COMMITTED
 """What makes the latest offset the one where the first open transaction begins."""
 
 PATIENCE_S = 10.0
-_logger = logging.getLogger(__name__)
 Found = Mapping[Partition, "Future[Any]"]
 
 
@@ -56,9 +55,9 @@ class Asked:
 
     starts: Found
     ends: Found
-    committed: "Future[Any]"
+    committed: "Future[list[TopicPartition]]"
     group: str
-    _failed: str = field(default="", init=False)
+    trouble: str = field(default="", init=False)
 
     @property
     def done(self) -> bool:
@@ -70,7 +69,10 @@ class Asked:
         committed = self._told(self.committed)
         if committed is None:
             return {}
-        known = {Partition(h.topic, h.partition): h.offset for h in committed.topic_partitions if not h.error}
+        for handle in committed:
+            if handle.error:
+                self._refused(handle.error)
+        known = {Partition(handle.topic, handle.partition): handle.offset for handle in committed if not handle.error}
         starts, ends = (
             {partition: answer.offset for partition, future in found.items() if (answer := self._told(future))}
             for found in (self.starts, self.ends)
@@ -85,28 +87,28 @@ class Asked:
         try:
             return future.result()
         except KafkaException as exception:
-            error = error_of(exception)
-            if error.code() in DENIED:
-                raise Denied(
-                    f"the brokers deny Describe on group {self.group} or its topic: {error.str()}; "
-                    "grant it: sluice topics acls --role consumer"
-                ) from None
-            _logger.debug("kafka: where a partition begins is not known: %s", error.str())
+            self._refused(error_of(exception))
             return None
+
+    def _refused(self, error: KafkaError) -> None:
+        if error.code() in DENIED:
+            raise Denied(
+                f"the brokers deny Describe on group {self.group} or its topic: {error.str()}; "
+                "grant it: sluice topics acls --role consumer"
+            )
+        self.trouble = error.str()
 
 
 Inquire = Callable[[Collection[Partition]], Asked]
 
 
-def inquirer(admin: AdminClient, group: str) -> Inquire:
-    """Return what asks about partitions of a topic and `group`."""
+def inquirer(admin: AdminClient, commits: AskCommits, group: str) -> Inquire:
+    """Return what asks about partitions of a topic and `group`, whose offsets `commits` knows."""
 
     def ask(partitions: Collection[Partition]) -> Asked:
         handles = [TopicPartition(partition.topic, partition.index) for partition in partitions]
-        spoken_of = [ConsumerGroupTopicPartitions(group, handles)]
-        # What a transaction is about to commit counts: reading begins there.
-        committed: Any = admin.list_consumer_group_offsets(spoken_of, require_stable=True, request_timeout=PATIENCE_S)
+        committed = commits(handles)
         starts, ends = (offsets(admin, handles, spec) for spec in (OffsetSpec.earliest(), OffsetSpec.latest()))
-        return Asked(starts, ends, committed[group], group)
+        return Asked(starts, ends, committed, group)
 
     return ask

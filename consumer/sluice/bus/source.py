@@ -119,8 +119,8 @@ class KafkaSource:
 
     @property
     def trouble(self) -> str:
-        """Why the group has not let us in, empty when it has."""
-        return self._membership.trouble
+        """Why the group has not let us in, or nothing can be read of all that is ours; empty while all is well."""
+        return self._membership.trouble or (self._expiry.trouble if self._assigned <= set(self._expiry.held) else "")
 
     def group_metadata(self) -> GroupMetadata:
         """Fresh group metadata; every transaction needs its own (KIP-447)."""

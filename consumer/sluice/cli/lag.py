@@ -1,6 +1,7 @@
 """`sluice lag`: how many images wait in each partition, for how long, and who should read them."""
 
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -41,11 +42,14 @@ def lag(
 
 def _look(settings: "Settings", group: str) -> "Backlog":
     from sluice.bus.admission import admitted
+    from sluice.bus.asking import Commits
     from sluice.bus.backlog import TIMEOUT_S, backlog, with_ages
     from sluice.bus.client import open_consumer
 
     kafka = settings.kafka
-    seen = backlog(admitted(kafka, TIMEOUT_S, time.monotonic), group, settings.topics.images)
+    admin = admitted(kafka, TIMEOUT_S, time.monotonic)
+    with closing(Commits(kafka.model_copy(update={"group_id": group}), stable=False)) as commits:
+        seen = backlog(admin, commits.ask, group, settings.topics.images)
     if not seen.lag:
         return seen
     deadline = Deadline.after(TIMEOUT_S, time.monotonic)
