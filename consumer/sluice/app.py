@@ -50,7 +50,7 @@ from sluice.media.pixels import preprocess_digest
 from sluice.media.pool import DecoderPool
 from sluice.models import canaries
 from sluice.models.lane import Lane
-from sluice.models.load import Turning, load, thumbnails
+from sluice.models.load import Turning, load, opinions, plugins
 from sluice.policies import chosen, refuse_missing_opinions, with_plugins
 from sluice.settings import Media, Models, Settings
 from sluice.telemetry import export, logs
@@ -127,11 +127,12 @@ def judging(
     WeightsNotAttested.
     """
     policy, settings = chosen(settings.policy), with_plugins(settings)
+    further = plugins(settings.models)
+    refuse_missing_opinions(policy, opinions(settings.models, further))
     with ExitStack() as stack:
         lane = opening.lane(settings.models, observe=observe, turning=policy.turning_cosines)
         stack.callback(lane.close)
-        refuse_missing_opinions(policy, {model.role for model in lane.provenance})
-        wanted = tuple(dict.fromkeys((*thumbnails(settings.models), *filter(None, [preview]))))
+        wanted = tuple(dict.fromkeys((*(model.thumbnail for model in further), *filter(None, [preview]))))
         decoders = stack.enter_context(opening.decoders(settings.media, observe=observe, thumbnails=wanted))
         provenance = Provenance(lane.provenance, preprocess_digest(settings.media.tile_above_aspect))
         letters = settings.dead_letters
@@ -162,7 +163,7 @@ def consumer(settings: Settings, opening: Opening = PRODUCTION, watchers: Watche
         enter(settings.kafka, settings.topics, time.monotonic)
         worker, started = transactional_id(settings.kafka), time.monotonic()
         judge = stack.enter_context(judging(settings, worker=worker, observe=meter, opening=opening))
-        watchers.loaded(settings.models.bundle, time.monotonic() - started, lambda: judge.lane.trouble)
+        watchers.loaded(settings.models.bundle, time.monotonic() - started, judge.lane)
         ask = _asked(settings, judge, watchers)
         fetcher = stack.enter_context(Fetcher(settings.fetch, settings.media))
         meter.ask("sluice.breaker.open", lambda: [(fetcher.resting, {})])

@@ -19,10 +19,11 @@ from sluice.bus import acls, admission, diagnosis, limits, topics
 from sluice.bus.client import ASSIGNOR
 from sluice.bus.codec import framing_of
 from sluice.core.errors import BadSettings, BrokerLost, Denied, DependencyDown, WeightsNotAttested
+from sluice.core.policy import Policy
 from sluice.models import bundle, canaries, load, plugin
 from sluice.models.device import describe
 from sluice.models.scorer import Extras
-from sluice.settings import Canary, Kafka, Settings, surroundings
+from sluice.settings import Canary, Kafka, Models, Settings, surroundings
 from sluice.telemetry import http
 
 _BUNDLE = "SLUICE_MODELS__BUNDLE=openai, and sluice models fetch"
@@ -79,18 +80,29 @@ def _guarded(what: str, fix: str, look: Callable[[], Iterator[Row]]) -> Iterator
 def _policy(settings: Settings) -> Iterator[Row]:
     policy = policies.chosen(settings.policy)
     yield Row("policy", "ok", f"{policy.ref.id} version {policy.ref.version} ({policy.ref.digest[:12]})")
-    plugins = policies.with_plugins(settings).models.plugins
-    silent = sorted(set(policy.opinion_models) - set(plugins))
-    if silent:
-        names = ", ".join(silent)
-        yield Row("opinions", "fail", f"the policy asks {names}", f"SLUICE_MODELS__PLUGINS={','.join(silent)}")
-    for name in plugins:
-        yield from _guarded(f"plug-in {name}", "sluice config docs", partial(_plugin, name))
+    models = policies.with_plugins(settings).models
+    found: list[plugin.Model] = []
+    for name in models.plugins:
+        yield from _guarded(f"plug-in {name}", "sluice config docs", partial(_plugin, name, found))
+    if len(found) == len(models.plugins):  # else some opinions are missing because their model is
+        yield from _guarded("opinions", _switched(policy, found), partial(_opinions, policy, models, found))
 
 
-def _plugin(name: str) -> Iterator[Row]:
-    ref = plugin.find(name).ref
+def _plugin(name: str, found: list[plugin.Model]) -> Iterator[Row]:
+    found.append(plugin.find(name))
+    ref = found[-1].ref
     yield Row(f"plug-in {name}", "ok", f"{ref.id} {ref.revision}")
+
+
+def _switched(policy: Policy, found: list[plugin.Model]) -> str:
+    silent = sorted(set(policy.opinion_models) - {model.ref.role for model in found})
+    return f"SLUICE_MODELS__PLUGINS={','.join(silent)}" if silent else "name one of these labels in the policy"
+
+
+def _opinions(policy: Policy, models: Models, found: list[plugin.Model]) -> Iterator[Row]:
+    policies.refuse_missing_opinions(policy, load.opinions(models, found))
+    if policy.opinion_labels:
+        yield Row("opinions", "ok", ", ".join(f"{model}/{label}" for model, label in sorted(policy.opinion_labels)))
 
 
 def _references(settings: Settings) -> Iterator[Row]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal
 
 import pytest
@@ -20,6 +21,7 @@ from sluice.doctor import Row, examine
 from sluice.models import canaries
 from sluice.settings import Canary, Kafka, Models, Policy, Settings, Telemetry, Topics
 from sluice.telemetry import http
+from sluice_schemas import ModelRef
 from tests.support.brokers import embedded
 from tests.support.checkpoints import pin, write_bundle
 
@@ -100,6 +102,20 @@ def test_weights_and_device_are_named(tmp_path: Path) -> None:
     assert found["weights"].state == "ok"
     assert found["weights"].found.startswith("tiny ")
     assert (found["device"].state, found["device"].found) == ("warn", "cpu, float32: about one image a second")
+
+
+def test_a_policy_that_asks_for_a_label_that_its_model_never_reports_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labelled = SimpleNamespace(ref=ModelRef("mine", "mine", "", "0" * 64, "float32"), labels=("gore",))
+    monkeypatch.setattr("sluice.models.plugin.find", lambda _name: labelled)
+    file = tmp_path / "p.yaml"
+    for label, state in (("gore", "ok"), ("Gore", "fail")):
+        file.write_text(f"id: a\nversion: 1\nopinions: [{{model: mine, label: {label}, at_least: 1, action: BLOCK}}]\n")
+        found = rows(Settings(policy=Policy(file=file), models=Models(plugins=("mine",))))["opinions"]
+        assert found.state == state
+    assert "its labels are gore" in found.found
+    assert found.fix == "name one of these labels in the policy"
 
 
 def test_canaries_without_known_answers_are_worth_a_word(bundle: str) -> None:

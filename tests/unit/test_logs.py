@@ -3,6 +3,7 @@
 import ast
 import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -13,8 +14,11 @@ from sluice.cli import app
 from sluice.cli.frame import Invocation
 from sluice.core.domain import Partition
 from sluice.core.events import EVENTS, EventName, markdown, places, tell, trace_id
+from sluice.settings import Settings
 from sluice.telemetry import logs
 from sluice.telemetry.logs import Seldom
+from sluice.telemetry.watchers import Watchers
+from sluice_schemas import ModelRef
 
 ROOT = Path(__file__).parents[2]
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -113,3 +117,28 @@ def test_partitions_are_told_by_topic_in_order() -> None:
 def test_the_trace_of_a_record_is_told_if_it_is_one(value: bytes | None, found: str | None) -> None:
     assert trace_id((("other", b"x"), ("traceparent", value))) == found
     assert trace_id(()) is None
+
+
+@dataclass(frozen=True)
+class Lane:
+    """Loaded models."""
+
+    provenance: tuple[ModelRef, ...]
+    trouble: str = ""
+
+
+@pytest.mark.parametrize(("bundle", "told"), [("starter", True), ("openai", False)])
+def test_a_demonstrations_weights_are_said_to_be_no_more_with_what_brings_real_ones(
+    bundle: str, *, told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    lane = Lane((ModelRef("safety", bundle, "", "0" * 64, "float32"),))
+    with caplog.at_level("INFO", logger="sluice"):
+        Watchers.of(Settings()).loaded("/some/folder", 1.0, lane)
+    lines = {record.msg: record for record in caplog.records}
+    assert "models_loaded" in lines
+    assert ("demonstration_weights" in lines) is told
+    if told:
+        advice = vars(lines["demonstration_weights"])["advice"]
+        assert all(
+            word in advice for word in ("sluice models fetch", "SLUICE_MODELS__BUNDLE=openai", "PRESET=opinions")
+        )

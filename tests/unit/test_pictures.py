@@ -48,11 +48,6 @@ def test_all_that_is_wrong_is_named_at_once(tmp_path: Path) -> None:
     assert "good.png" not in found.value.message
 
 
-def test_home_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert gathered([Path("~/a.png")] if touch(tmp_path, "a.png") else []) == [tmp_path / "a.png"]
-
-
 def test_a_mistyped_name_is_a_usage_error_and_loads_nothing_heavy(tmp_path: Path) -> None:
     program = (
         "import sys; sys.argv = ['sluice', 'moderate', 'nope.png']\n"

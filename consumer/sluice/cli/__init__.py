@@ -9,7 +9,7 @@ import typer
 from sluice.cli import config, dlq, keys, models, policy, topics
 from sluice.cli.demo import demo
 from sluice.cli.doctor import doctor
-from sluice.cli.frame import EXIT_CODES, Invocation
+from sluice.cli.frame import EXIT_CODES, Invocation, named_path
 from sluice.cli.lag import lag
 from sluice.cli.moderate import moderate
 from sluice.cli.run import run
@@ -53,7 +53,14 @@ def _version(wanted: bool) -> None:
 def _options(
     context: typer.Context,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Settings file (YAML); else SLUICE_CONFIG names it.")
+        Path | None,
+        typer.Option(
+            "--config",
+            "-c",
+            metavar="FILE",
+            parser=named_path,
+            help="Settings (YAML); else SLUICE_CONFIG names them.",
+        ),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from sluice.cli.frame import FOUND, INTERRUPTED, check_writable, console, say, tell
+from sluice.cli.frame import FOUND, INTERRUPTED, check_writable, console, named_path, say, tell
 from sluice.cli.signals import stop_by
 from sluice.core.errors import BadSettings
 from sluice.settings import surroundings
@@ -32,7 +32,9 @@ def demo(
     rate: Annotated[float, typer.Option(min=0, help="Events a second; 0 for as fast as they can be sent.")] = 25.0,
     workers: Annotated[int, typer.Option(min=1, max=6, help="Consumers; they share the partitions.")] = 1,
     kills: Annotated[int, typer.Option(min=0, max=5, help="How often a consumer is killed on the way (kill -9).")] = 0,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the report there.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", parser=named_path, help="Write the report there.")
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the folder: logs, settings, pictures, topics.")] = False,
 ) -> None:
     """Moderate drawn images on a local broker and report what was lost, duplicated, wrong and slow.

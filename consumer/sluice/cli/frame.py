@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +19,14 @@ from sluice.core import errors
 from sluice.core.errors import DependencyDown, Fatal, Rejection, SluiceError
 from sluice.printable import json_text, printable
 from sluice.settings import Settings
+from sluice.settings.section import at_home
 from sluice.settings.sources import Loaded, load
 
 PLAIN = str.maketrans("▁▂▃▄▅▆▇█━●…", "_.,-=+*#-*~")
 """What stands for the characters of our drawings where a stream has none but ASCII."""
 
-PIPE_WIDTH = 1000
-"""Columns of a table that no terminal shows: wide enough that nothing is cut."""
+PIPE_WIDTH = 1_000_000
+"""Columns that a table may have which no terminal shows: enough for whatever it holds, and nothing is filled up."""
 
 OK, FOUND, USAGE, NOT_ALLOWED, NOT_JUDGED, DATA, UNEXPECTED, LATER, INTERRUPTED = 0, 1, 2, 3, 4, 65, 70, 75, 130
 
@@ -65,8 +67,33 @@ NEXT: Mapping[type[SluiceError], str] = {
 }
 """The command that helps after an error whose message names none."""
 
+
+def named_path(text: str | Path) -> Path:
+    """Return the path that a command line names, `~` expanded: quotes and `--option=~/x` keep a shell from doing it.
+
+    Every option and argument that names a path is read by this or by `existing_file`. Raises typer.BadParameter.
+    """
+    try:
+        return Path(at_home(Path(text)))
+    except ValueError as error:
+        raise typer.BadParameter(f"{printable(str(text))}: {error}") from None
+
+
+def existing_file(text: str | Path) -> Path:
+    """Return the path of a file that is there to be read. Raises typer.BadParameter."""
+    path = named_path(text)
+    if not path.is_file():
+        raise typer.BadParameter(f"{printable(str(path))}: {'not a file' if path.exists() else 'no such file'}")
+    if not os.access(path, os.R_OK):
+        raise typer.BadParameter(f"{printable(str(path))}: cannot be read")
+    return path
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Check = Annotated[Path | None, typer.Option("--check", help="Compare with this file instead of printing.")]
+Check = Annotated[
+    Path | None,
+    typer.Option("--check", metavar="FILE", parser=named_path, help="Compare with this file instead of printing."),
+]
 
 
 @dataclass(slots=True)
@@ -93,6 +120,15 @@ class Screen(Console):
     Whoever lays out text passes it through `printable` first, so that widths are right; this is the last gate.
     """
 
+    def print(self, *objects: Any, **how: Any) -> None:
+        """Print; where no terminal shows it, lines end with their last word and not where the widest one ends."""
+        if self.is_terminal:
+            super().print(*objects, **how)
+            return
+        with self.capture() as printed:
+            super().print(*objects, **how)
+        self.file.write(re.sub(r" +$", "", printed.get(), flags=re.MULTILINE))
+
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Render with every text made printable, and drawings by plain characters where there are no others."""
         plain = not self.encoding.startswith("utf")
@@ -114,7 +150,7 @@ def check_writable(option: str, file: Path | None) -> None:
     if file is None:
         return
     if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
-        raise typer.BadParameter(f"{file} cannot be written", param_hint=option)
+        raise typer.BadParameter(f"{printable(str(file))} cannot be written", param_hint=option)
 
 
 def say(text: str) -> None:

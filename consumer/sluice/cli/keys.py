@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sluice.cli.frame import emit, say
+from sluice.cli.frame import emit, named_path, say
 from sluice.core.errors import BadSettings
 
 app = typer.Typer(no_args_is_help=True, help="Keys that sign verdicts: make one.")
@@ -19,7 +19,9 @@ def _keys() -> None:
 @app.command()
 def new(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="What display services will know it by.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the private key goes; must not exist yet.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", parser=named_path, help="Where the private key goes; must not exist yet.")
+    ],
 ) -> None:
     """Make an Ed25519 key: the private half to a file only its owner reads, the key ring's entry to stdout."""
     from sluice_schemas.signing import Signer, new_key

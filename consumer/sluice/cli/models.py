@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sluice.cli.frame import FOUND, AsJson, check_writable, emit, say, settings_of, show
+from sluice.cli.frame import FOUND, AsJson, check_writable, emit, existing_file, named_path, say, settings_of, show
 from sluice.core.errors import BadSettings, WeightsNotAttested
 from sluice.settings import Settings
 
@@ -50,8 +50,10 @@ def fetch(as_json: AsJson = False) -> None:
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(help="Pickled checkpoint.", exists=True, dir_okay=False)],
-    target: Annotated[Path | None, typer.Argument(help="Default: model.safetensors beside it.")] = None,
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", parser=existing_file, help="Pickled checkpoint.")],
+    target: Annotated[
+        Path | None, typer.Argument(metavar="TARGET", parser=named_path, help="Default: model.safetensors beside it.")
+    ] = None,
     sha256: Annotated[str | None, typer.Option("--sha256", help="What the pickle's SHA-256 must be.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -94,7 +96,7 @@ def verify(context: typer.Context, bundle: BundleName = "", as_json: AsJson = Fa
 
 @app.command()
 def pin(
-    folder: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", parser=named_path, help="A bundle's folder.")],
     as_json: AsJson = False,
 ) -> None:
     """Write down in FOLDER/bundle.json that its files must be what they are now; from then on others are refused."""
@@ -116,9 +118,11 @@ def canaries(
     context: typer.Context,
     pictures: Annotated[
         list[Path] | None,
-        typer.Argument(help="Pictures to take along, without a prompt.", exists=True, dir_okay=False),
+        typer.Argument(metavar="PICTURE", parser=existing_file, help="Pictures to take along, without a prompt."),
     ] = None,
-    write: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep pictures and answers in a file.")] = None,
+    write: Annotated[
+        Path | None, typer.Option(metavar="FILE", parser=named_path, help="Keep pictures and answers in a file.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask the known pictures, in float32, and show or keep what the configured bundle and policy answer.

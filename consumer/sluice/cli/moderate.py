@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sluice.cli.frame import NOT_ALLOWED, NOT_JUDGED, OK, AsJson, check_writable, console, emit, say, settings_of
+from sluice.cli.frame import (
+    NOT_ALLOWED,
+    NOT_JUDGED,
+    OK,
+    AsJson,
+    check_writable,
+    console,
+    emit,
+    named_path,
+    say,
+    settings_of,
+)
 from sluice.cli.pictures import gathered
 from sluice.core.errors import BadSettings
 from sluice.policies import PRESETS
@@ -39,14 +50,19 @@ class Choice:
             return said
         if self.policy in PRESETS:
             return Policy(preset=self.policy, mode=said.mode)
-        return Policy(file=Path(self.policy).expanduser(), mode=said.mode)
+        return Policy(file=named_path(self.policy), mode=said.mode)
 
 
 def moderate(
     context: typer.Context,
     images: Annotated[
         list[Path],
-        typer.Argument(metavar="IMAGE", help="Image files; of folders all pictures below.", show_default=False),
+        typer.Argument(
+            metavar="IMAGE",
+            parser=named_path,
+            help="Image files; of folders all pictures below.",
+            show_default=False,
+        ),
     ],
     prompt: Annotated[
         str | None, typer.Option(help="What the images should show; gives the CLIP score.", show_default=False)
@@ -57,7 +73,8 @@ def moderate(
     policy: Annotated[str, typer.Option(help=POLICY_HELP)] = "",
     as_json: AsJson = False,
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page with thumbnails and all margins as bars.")
+        Path | None,
+        typer.Option(metavar="FILE", parser=named_path, help="Write a page with thumbnails and all margins as bars."),
     ] = None,
 ) -> None:
     """Judge local files: status, reasons, margins, CLIP and technical quality.
@@ -86,9 +103,12 @@ def with_a_bundle(settings: Settings) -> Settings:
 
 
 def _tell(findings: "list[Finding]", *, as_json: bool) -> None:
+    from sluice.report.finding import DEMONSTRATION, demonstrated
     from sluice.report.table import as_json as plain
     from sluice.report.table import table
 
+    if as_json and demonstrated(findings):
+        say(DEMONSTRATION)  # a table says it itself
     if as_json:
         emit([plain(finding) for finding in findings])
     else:

@@ -20,7 +20,7 @@ def gathered(named: Sequence[Path]) -> list[Path]:
     """
     found: list[Path] = []
     wrong: list[str] = []
-    for path in (path.expanduser() for path in named):
+    for path in named:
         files = sorted(_walked(path, wrong)) if path.is_dir() else [path]
         trouble = [why for why in map(_trouble, files) if why] or ([] if files else [_about(path, "no picture in it")])
         wrong += trouble

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sluice import policies
-from sluice.cli.frame import AsJson, emit, settings_of, show
+from sluice.cli.frame import AsJson, emit, named_path, settings_of, show
 from sluice.core.policy import Match, Overlay, Policy, Rules
 from sluice_schemas import Status
 
@@ -18,7 +18,10 @@ Row = tuple[str, str, str, str]
 
 
 @app.command()
-def check(file: Annotated[Path, typer.Argument(help="Policy file (YAML).")], as_json: AsJson = False) -> None:
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", parser=named_path, help="Policy file (YAML).")],
+    as_json: AsJson = False,
+) -> None:
     """Check a policy file; every problem is named by file, line and key."""
     ref = policies.read(file).ref
     if as_json:
@@ -47,10 +50,10 @@ def _found(context: typer.Context, name: str) -> Policy:
         return policies.chosen(settings_of(context).policy)
     if name in policies.PRESETS:
         return policies.preset(name)
-    if not Path(name).exists():
+    if not named_path(name).exists():
         presets = ", ".join(policies.PRESETS)
         raise typer.BadParameter(f"{name} is no file and no preset; presets are {presets}", param_hint="POLICY")
-    return policies.read(Path(name))
+    return policies.read(named_path(name))
 
 
 def _plain(policy: Policy) -> dict[str, object]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sluice.cli.frame import FOUND, AsJson, console, emit, settings_of, show
+from sluice.cli.frame import FOUND, AsJson, console, emit, existing_file, say, settings_of, show
 from sluice.cli.moderate import POLICY_HELP, Choice, with_a_bundle
 from sluice.settings import Settings
 
@@ -22,12 +22,11 @@ def verify(
         Path,
         typer.Argument(
             metavar="VERDICT",
-            exists=True,
-            dir_okay=False,
+            parser=existing_file,
             help="A message value (Avro), or the JSON of `tail verdicts --json` or `moderate --json`.",
         ),
     ],
-    image: Annotated[Path, typer.Option(metavar="FILE", exists=True, dir_okay=False, help="The image's bytes.")],
+    image: Annotated[Path, typer.Option(metavar="FILE", parser=existing_file, help="The image's bytes.")],
     bundle: Annotated[str, typer.Option(help="As in moderate; else models.bundle.")] = "",
     policy: Annotated[str, typer.Option(help=POLICY_HELP)] = "",
     tolerance: Annotated[
@@ -65,8 +64,11 @@ def _differences(
     if said.image_sha256 is not None and said.image_sha256 != digest:
         return (Difference("image_sha256", said.image_sha256, digest),)
     from sluice.moderation import moderate
+    from sluice.report.finding import DEMONSTRATION, demonstrated
 
     with console(stderr=True).status("judging"):
         [finding] = moderate([image], settings)
+    if demonstrated([finding]):
+        say(DEMONSTRATION)
     allowed = settings.models.guard_band if tolerance is None else tolerance
     return differences(said, finding.verdict, tolerance=allowed)

@@ -15,6 +15,7 @@ EventName = Literal[
     "starting",
     "serving",
     "models_loaded",
+    "demonstration_weights",
     "canaries_right",
     "ready",
     "partitions_assigned",
@@ -55,6 +56,12 @@ EVENTS: Mapping[EventName, Meaning] = {
     "starting": Meaning(_I, "The process begins; the models come next", ("version", "worker", "bundle")),
     "serving": Meaning(_I, "Probes and metrics are answered over HTTP from now on", ("host", "port")),
     "models_loaded": Meaning(_I, "Weights are attested, models loaded", ("bundle", "seconds")),
+    "demonstration_weights": Meaning(
+        _W,
+        "The bundle is `starter`, which knows drawn scenes only: on photographs and other pictures its verdicts mean"
+        " nothing; `advice` names what brings real models",
+        ("bundle", "advice"),
+    ),
     "canaries_right": Meaning(
         _I,
         "The known pictures were answered right for the first time; `known` says by whom the answers are: `shipped`,"

@@ -18,6 +18,7 @@ from sluice.core.errors import BadSettings, WeightsNotAttested
 from sluice.models import hub
 from sluice.models.convert import sha256_of
 from sluice.models.layout import Shapes, Weights, checker_shapes, clip_shapes, read_config, read_weights
+from sluice.settings.section import at_home
 
 STARTER = Path(__file__).parent / "starter"
 REQUIRED = (
@@ -108,10 +109,17 @@ def locate(name: str) -> Files:
         raise BadSettings("models.bundle is not set: choose `openai`, a folder, or `starter` (demo only)")
     if name == "openai":
         return _found(Files("openai", hub.REVISION, hub.cached(), hub.pins(), pinned=True))
-    files = _folder(STARTER if name == "starter" else Path(name).expanduser())
+    files = _folder(STARTER if name == "starter" else _at_home(name))
     if name == "starter" and not files.pinned:
         raise WeightsNotAttested(f"{STARTER / 'bundle.json'} is missing: reinstall the package")
     return files
+
+
+def _at_home(name: str) -> Path:
+    try:
+        return Path(at_home(Path(name)))
+    except ValueError as error:
+        raise BadSettings(f"models.bundle = {name!r}: {error}") from None
 
 
 def verify(files: Files) -> VerifyReport:
@@ -126,7 +134,6 @@ def pin(folder: Path) -> Path:
 
     A name and a revision that stand there stay. Raises WeightsNotAttested as `locate` does, OSError.
     """
-    folder = folder.expanduser()
     about = folder / PINS
     label, revision, _ = _described(about) if about.is_file() else (folder.resolve().name, "", {})
     found = _found(Files(label, revision, _paths(folder)))

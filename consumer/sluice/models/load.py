@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sluice.core.domain import Pixels, Thumbnail
+from sluice.core.domain import Pixels
 from sluice.core.errors import BadSettings, DependencyDown, DeviceLost, WeightsNotAttested
 from sluice.core.seams import MetricName, Observe
 from sluice.models import aesthetic, bundle, plugin
@@ -101,9 +101,16 @@ def load(
     )
 
 
-def thumbnails(models: Models) -> tuple[Thumbnail, ...]:
-    """Return the thumbnails that the configured plug-ins want."""
-    return tuple(plugin.find(name).thumbnail for name in models.plugins)
+def plugins(models: Models) -> tuple[plugin.Model, ...]:
+    """Build the configured plug-ins. Raises BadSettings, WeightsNotAttested."""
+    return tuple(plugin.find(name) for name in models.plugins)
+
+
+def opinions(models: Models, further: Sequence[plugin.Model]) -> dict[str, frozenset[str] | None]:
+    """Return who gives opinions and with which labels; None where a plug-in does not say its labels beforehand."""
+    given = {model.ref.role: plugin.labels(model) for model in further}
+    older = {aesthetic.OLDER: frozenset({aesthetic.LABEL})} if models.aesthetic_v1 and models.aesthetic_v2 else {}
+    return given | older
 
 
 def place(models: Models) -> Placed:
@@ -130,7 +137,7 @@ def references(placed: Placed, extras: Extras) -> tuple[ModelRef, ...]:
     ]
     if not found.same_tower:
         refs.append(ModelRef("clip_tower", name, revision, found.clip_tower_digest, dtype))
-    for role, head in (("aesthetic", extras.aesthetic), ("aesthetic.v1", extras.aesthetic_v1)):
+    for role, head in (("aesthetic", extras.aesthetic), (aesthetic.OLDER, extras.aesthetic_v1)):
         if head is not None:
             refs.append(ModelRef(role, role, "", head.digest, "float64"))
     return (*refs, *(model.ref for model in extras.plugins))
@@ -176,7 +183,7 @@ def _extras(models: Models, placed: Placed) -> Extras:
     return Extras(
         aesthetic=newer or older,
         aesthetic_v1=older if newer else None,
-        plugins=tuple(plugin.find(name) for name in models.plugins),
+        plugins=plugins(models),
     )
 
 

@@ -52,6 +52,11 @@ class NudeNet:
         return self._ref
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """All that it may report."""
+        return tuple(label.lower() for label in LABELS)
+
+    @property
     def thumbnail(self) -> Thumbnail:
         """What the detector makes of a file itself: 320 px by OpenCV's bilinear, which it was trained on.
 
@@ -75,4 +80,4 @@ class NudeNet:
             label = str(detection["class"])
             if label in surest:
                 surest[label] = max(surest[label], float(detection["score"]))
-        return tuple(Score(NAME, label.lower(), value) for label, value in surest.items())
+        return tuple(Score(NAME, label, value) for label, value in zip(self.labels, surest.values(), strict=True))

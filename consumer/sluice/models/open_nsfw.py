@@ -45,6 +45,11 @@ class OpenNsfw:
         return self._ref
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """All that it reports."""
+        return (LABEL,)
+
+    @property
     def thumbnail(self) -> Thumbnail:
         """What the package makes of a file itself: a square of 256 px, of which it takes the middle 224."""
         return Thumbnail("stretch", 256)

@@ -3,10 +3,11 @@
 A plug-in is an entry point in the group `sluice.models` that names a callable without arguments returning a `Model`.
 It is asked in the lane's thread, after the checker, and sees the whole first frame as uint8 RGB, (h, w, 3), upright, in
 sRGB, on white, made small in the way that its `thumbnail` says. What it raises makes the one image it was raised for
-indeterminate; for want of memory it is asked again with fewer.
+indeterminate; for want of memory it is asked again with fewer. One that has an attribute `labels`, all labels that its
+scores may bear, spares its users a policy that asks for another: that is refused, since no picture could be judged.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Protocol
 
@@ -32,6 +33,12 @@ class Model(Protocol):
 
     def score(self, thumbnails: Sequence[Pixels]) -> list[tuple[Score, ...]]:
         """Return the scores of each picture, in order; deterministic, and independent of the other pictures."""
+
+
+def labels(model: Model) -> frozenset[str] | None:
+    """Return the labels that a plug-in's `labels` lists, None when it lists none: a policy is not held to them then."""
+    said: Iterable[str] | None = getattr(model, "labels", None)
+    return None if said is None else frozenset(said)
 
 
 def find(name: str) -> Model:

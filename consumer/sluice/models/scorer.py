@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sluice.core.domain import Job, Pixels, Score, Scores
 from sluice.core.errors import Rejection, Unscorable
 from sluice.core.seams import MetricName
-from sluice.models.aesthetic import Affine
+from sluice.models.aesthetic import LABEL, OLDER, Affine
 from sluice.models.clip import Ids, Prompt, PromptEncoder, Tokenizer, Vector, agreement, undirected
 from sluice.models.guard import GuardBand
 from sluice.models.plugin import Model
@@ -124,11 +124,7 @@ class Scorer:
         image = seen.view.embeddings[tiles.start]
         prompt = seen.prompts[number]
         clip = None if prompt is None else agreement(image, prompt, seen.texts)
-        older = (
-            ()
-            if self.extras.aesthetic_v1 is None
-            else (Score("aesthetic.v1", "aesthetic", self.extras.aesthetic_v1(image)),)
-        )
+        older = () if self.extras.aesthetic_v1 is None else (Score(OLDER, LABEL, self.extras.aesthetic_v1(image)),)
         aesthetic = None if self.extras.aesthetic is None else self.extras.aesthetic(image)
         opinions = (*seen.opinions[number], *older)
         if not _finite(clip, aesthetic, opinions):

@@ -3,7 +3,7 @@
 `chosen` is what a running consumer uses; `read` and `parse` raise BadPolicy with file, line and key of every problem.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,13 +36,27 @@ def with_plugins(settings: "Settings") -> "Settings":
     return settings.model_copy(update={"models": models.model_copy(update={"plugins": asked})})
 
 
-def refuse_missing_opinions(policy: Policy, given: Collection[str]) -> None:
-    """Raise BadSettings when the policy asks for opinions nobody gives: every verdict would be indeterminate."""
+def refuse_missing_opinions(policy: Policy, given: Mapping[str, Collection[str] | None]) -> None:
+    """Raise BadSettings when the policy asks for opinions nobody gives: every verdict would be indeterminate.
+
+    `given` are the labels of each model, None where they are not known beforehand.
+    """
     for model, label in sorted(policy.opinion_labels):
         if model not in given:
+            raise BadSettings(f"policy {policy.ref.id} asks {model} for an opinion ({label}); {_switch(model)}")
+        known = given[model]
+        if known is not None and label not in known:
+            labels = ", ".join(sorted(known))
             raise BadSettings(
-                f"policy {policy.ref.id} asks {model} for an opinion ({label}); add it to SLUICE_MODELS__PLUGINS"
+                f"policy {policy.ref.id} asks {model} for {label!r}, which it never reports: no picture could be"
+                f" judged; its labels are {labels}"
             )
+
+
+def _switch(model: str) -> str:
+    if model == "aesthetic.v1":
+        return "set both SLUICE_MODELS__AESTHETIC_V1 and SLUICE_MODELS__AESTHETIC_V2"
+    return "add it to SLUICE_MODELS__PLUGINS"
 
 
 def preset(name: str) -> Policy:

@@ -32,6 +32,7 @@ from sluice import documents, durable
 from sluice.core.errors import BadSettings
 from sluice.documents import Problem, dotted, nearest
 from sluice.settings import Settings
+from sluice.settings.section import at_home
 
 PREFIX = "SLUICE_"
 CONFIG = "SLUICE_CONFIG"
@@ -102,7 +103,7 @@ class _Layer:
 
 def load(config: Path | None = None) -> Loaded:
     """Return the settings from all sources. Raises BadSettings, one line per problem."""
-    layers = [*_named_layers(), *_file_layer((config and config.expanduser()) or _path(CONFIG))]
+    layers = [*_named_layers(), *_file_layer(config or _path(CONFIG))]
     values: dict[Key, Any] = {}
     origins: dict[Key, str] = dict.fromkeys(LEAVES, DEFAULT)
     lines = _unknown_names() + [line for layer in layers for line in layer.faults]
@@ -247,7 +248,10 @@ def _shortened(value: str) -> str:
 
 def _path(name: str) -> Path | None:
     text = os.environ.get(name, "")
-    return Path(text).expanduser() if text else None
+    try:
+        return Path(at_home(Path(text))) if text else None
+    except ValueError as error:
+        raise BadSettings(f"{name} = {text!r}: {error}") from None
 
 
 def _flat(data: Any, above: Key = ()) -> dict[Key, Any]:

