@@ -166,13 +166,17 @@ def _config(admin: AdminClient, spec: TopicSpec) -> list[tuple[str, str]] | None
         error = error_of(exception)
         if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             return None
-        return [(f"its settings cannot be read: {error.str()}", "sluice doctor")]
+        return [(f"its settings cannot be read: {error.str()}", _describing(spec))]
     problems: list[tuple[str, str]] = []
     for name, value in spec.config.items():
         if not _enough(name, actual.get(name, ""), value):
             fix = f"kafka-configs.sh --alter --entity-type topics --entity-name {spec.name} --add-config {name}={value}"
             problems.append((f"{name} is {actual.get(name)}, {value} is wanted", fix))
     return problems
+
+
+def _describing(spec: TopicSpec) -> str:
+    return f"kafka-configs.sh --describe --entity-type topics --entity-name {spec.name}: does that say why?"
 
 
 def _enough(name: str, actual: str, wanted: str) -> bool:

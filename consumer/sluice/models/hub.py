@@ -150,7 +150,7 @@ def _fetch(download: Download, repository: Repository, file: str, lock: Mapping[
             f"{repository.id}@{repository.revision[:12]} {file} could not be fetched ({type(error).__name__}); "
             "connect this machine to the hub, copy a filled cache here (HF_HUB_CACHE), or bring the files "
             "by hand (docs/weights.md); "
-            "`sluice moderate --policy opinions` needs no hub"
+            "`sluice moderate --bundle starter --policy opinions` needs no hub"
         ) from error
     return _trust(f"{repository.folder}/{file}", path, lock, fresh="first fetch")
 
