@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ LEVELS = 2
 
 def looked_at(data: bytes) -> Pixels:
     """Return what the reference checker's rule is given: the centre crop of the first frame on white."""
-    return picture(data, Limits(formats=("PNG", "JPEG", "WEBP", "GIF"))).tiles[0]
+    tile: Pixels = picture(data, Limits(formats=("PNG", "JPEG", "WEBP", "GIF"))).tiles[0]
+    return tile
 
 
 def cropped(image: Image.Image) -> Pixels:
@@ -79,7 +81,7 @@ def plain(fmt: str) -> bytes:
 
 
 ALIKE: dict[str, Callable[[], bytes]] = {
-    **{fmt: (lambda fmt=fmt: plain(fmt)) for fmt in ("PNG", "JPEG", "WEBP")},
+    **{fmt: partial(plain, fmt) for fmt in ("PNG", "JPEG", "WEBP")},
     "a long picture": lambda: encode(scene(230, 900)),
     "a tall picture": lambda: encode(scene(900, 230)),
     "several frames": lambda: animation(
