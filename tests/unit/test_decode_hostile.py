@@ -273,3 +273,12 @@ def test_the_larger_a_jpeg_the_fewer_scans_it_may_have() -> None:
     """Time goes with both: four times all the pixels that are allowed."""
     assert list(frames(scans(40), Limits(max_total_pixels=64 * 64 * 10)))
     assert reason(scans(41), Limits(max_total_pixels=64 * 64 * 10)) == "too_many_scans"
+
+
+@pytest.mark.parametrize("length", [1, 2**31 - 1])
+def test_a_png_whose_metadata_never_ends_is_cut_off(length: int) -> None:
+    """The text says a wrong length, and nothing behind it is a chunk."""
+    head = encode(solid())[:33]
+    with pytest.raises(Unreadable) as refusal:
+        picture(head + length.to_bytes(4, "big") + b"tEXt" + b"x" * 100, Limits())
+    assert refusal.value.reason == "truncated"

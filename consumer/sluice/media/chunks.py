@@ -112,8 +112,10 @@ def _walk(data: bytes) -> Iterator[Chunk]:
         if not _plausible(chunk) or (chunk.optional and chunk.end > len(data)):
             lost = metadata if not _plausible(chunk) else chunk
             at = _found_again(data, lost)
-            if at < 0 and data_seen and lost is not None:
+            if at < 0 and data_seen:
                 return
+            if at < 0:
+                break
         else:
             yield chunk
             metadata, data_seen = chunk if chunk.optional else None, data_seen or kind == b"IDAT"
