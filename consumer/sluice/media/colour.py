@@ -27,13 +27,11 @@ def views(image: Image.Image, bare: Bare) -> tuple[Pixels, ...]:
     applies it besides that of one that does not. A profile that cannot be applied is not there.
     """
     alpha = _alpha(image, bare.png.bits if bare.png else _BITS)
-    opaque = _opaque(image)
-    profiled = _by_profile(opaque, bare.profile) if bare.profile else None
-    if bare.png and bare.png.foreign_colours(profiled=profiled is not None):
+    colour, profiled = _converted(image, bare.profile)
+    if bare.png and bare.png.foreign_colours(profiled=profiled):
         raise Unreadable("bad_colour_profile", "a cICP or cHRM chunk that is not sRGB")
-    colour = profiled or _srgb(opaque)
     looks = [colour]
-    if (curve := _gamma_curve(bare.png.gamma(profiled=profiled is not None) if bare.png else None)) is not None:
+    if (curve := _gamma_curve(bare.png.gamma(profiled=profiled) if bare.png else None)) is not None:
         looks.append(colour.point(curve * 3))
     pages = ("white", "black") if alpha is not None else ("white",)
     return tuple(_on(look, alpha, page) for look in looks for page in pages)
@@ -73,6 +71,14 @@ def _keyed(samples: np.ndarray, key: int, bits: int) -> Image.Image:
     if bits < 8:  # noqa: PLR2004 - bits of a sample
         key = key * 255 // ((1 << bits) - 1)
     return Image.fromarray(np.where(samples == key, 0, _OPAQUE).astype(np.uint8))
+
+
+def _converted(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, bool]:
+    """Return the colours and whether the profile gave them; what they were made from is not kept."""
+    opaque = _opaque(image)
+    if profile and (converted := _by_profile(opaque, profile)):
+        return converted, True
+    return _srgb(opaque), False
 
 
 def _srgb(opaque: Image.Image) -> Image.Image:
