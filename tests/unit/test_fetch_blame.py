@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sluice.core.errors import DependencyDown, SluiceError, Unfetchable
+from sluice.media import names
 from sluice.media.blame import Blame
 from sluice.media.fetch import Fetcher
 from sluice.media.guards import Stored
@@ -228,6 +229,46 @@ def test_failures_far_apart_are_no_series() -> None:
     assert failures(Blame(clock, 120), clock, [0, 100, 701, 801, 820, 822]) == [False] * 4 + [False, True]
 
 
+def test_each_object_given_up_halves_the_patience_with_the_next_of_its_store() -> None:
+    """Whoever sends events with one broken object after the other holds a partition for twice the patience in all."""
+    clock = Clock()
+    blame: Blame[Stored] = Blame(clock, 128)
+    waited_s = []
+    for number in range(8):
+        began_s = clock.now
+        while not blame.failed(Stored("pictures", f"broken-{number}")):
+            clock.now += 1
+        waited_s.append(clock.now - began_s)
+    assert waited_s == [128, 64, 32, 16, 8, 4, 2, 2]  # three failures take two steps of this clock
+    assert not any(failures(blame, clock, [clock.now, clock.now + 1]))
+    began_s = clock.now
+    assert not any(blame.failed(Stored("other", "x")) for clock.now in (began_s, began_s + 60, began_s + 127))
+
+
+def test_the_patience_is_whole_again_when_nothing_was_given_up_for_a_while() -> None:
+    clock = Clock()
+    blame: Blame[Stored] = Blame(clock, 120)
+    assert failures(blame, clock, [0, 60, 120])[-1]
+    assert not any(blame.failed(B) for clock.now in (720, 780, 839))
+    clock.now = 840
+    assert blame.failed(B)
+
+
+def test_a_name_given_up_halves_the_patience_with_the_next_one_too() -> None:
+    clock = Clock()
+    found = names.Names(resolve, clock, patience_s=120, fetches=4, spelled_out=1)
+    found.find("images.test", 80, ".test", PATIENCE_S)
+    for name, waits_s in (("gone-1.test", 120), ("gone-2.test", 60), ("gone-3.test", 30)):
+        began_s = clock.now
+        for clock.now in (began_s, began_s + 10, began_s + waits_s - 1):
+            with pytest.raises(names.Unanswered):
+                found.find(name, 80, ".test", PATIENCE_S)
+        clock.now = began_s + waits_s
+        with pytest.raises(Unfetchable):
+            found.find(name, 80, ".test", PATIENCE_S)
+    found.close()
+
+
 def test_a_failure_of_one_object_says_nothing_of_another() -> None:
     clock = Clock()
     blame: Blame[Stored] = Blame(clock, 120)
@@ -253,3 +294,10 @@ def test_nothing_remembered_grows_with_the_events() -> None:
         blame.failed(Stored("pictures", f"broken-{key}"))
     assert len(blame._series) == 1024
     assert [len(served) for served in blame._served.values()] == [2]
+
+
+def test_what_was_given_up_is_remembered_by_store_and_bounded() -> None:
+    blame: Blame[Stored] = Blame(Clock(), 0)
+    for key in range(3000):
+        assert [blame.failed(Stored("pictures", str(key))) for _ in range(3)] == [False, False, True]
+    assert [len(given_up) for given_up in blame._given_up_s.values()] == [17]

@@ -2,6 +2,9 @@
 
 A store that is down must not cost its objects their verdicts, and a broken object must not stop everybody else. So an
 object is given up only after a series of failed fetches, each of which the store outlived by serving something else.
+
+Events choose the objects: one broken object after the other, each waited for in full, would hold a partition for ever.
+So each object that is given up halves the patience with the next one of its store, until none was for a while.
 """
 
 import threading
@@ -24,9 +27,10 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 _FAILURES = 3  # a fetch fails only after its retries
-_GAP_S = 600.0  # far longer than the loop and a breaker pause between two fetches; whoever fails after it begins anew
+_GAP_S = 600.0  # far longer than the loop and a breaker pause between two fetches; what fails after it begins anew
 _SUSPECTS = 1024  # more at once than any single object's defect
 _WITNESSES = 2  # one may be the object in question
+_MOST_HALVINGS = 16  # of a patience of a month less than a minute is left
 
 
 @dataclass(slots=True)
@@ -36,6 +40,7 @@ class _Series:
     since_s: float
     last_s: float
     failures: int = 0
+    given_up: bool = False
 
 
 class Blame(Generic[T]):
@@ -47,6 +52,7 @@ class Blame(Generic[T]):
         self._lock = threading.Lock()
         self._served: dict[str, OrderedDict[T, float]] = {}
         self._series: OrderedDict[T, _Series] = OrderedDict()
+        self._given_up_s: dict[str, list[float]] = {}
 
     def served(self, reference: T) -> None:
         """Note that an object was had: it is under no suspicion, and it may speak for its store."""
@@ -75,7 +81,16 @@ class Blame(Generic[T]):
             series.last_s = now
             series.failures += 1
             _put(self._series, reference, series, _SUSPECTS)
-            return series.failures >= _FAILURES and now - series.since_s >= self._patience_s
+            if not series.given_up and series.failures >= _FAILURES:
+                series.given_up = self._give_up(reference.store, now - series.since_s, now)
+            return series.given_up
+
+    def _give_up(self, store: str, waited_s: float, now: float) -> bool:
+        """Return whether an object of this store was waited for long enough, and note it if so."""
+        lately = [at_s for at_s in self._given_up_s.get(store, ()) if now - at_s < _GAP_S][-_MOST_HALVINGS:]
+        over = waited_s >= self._patience_s / 2 ** len(lately)
+        self._given_up_s[store] = [*lately, now] if over else lately
+        return over
 
 
 def _put(kept: OrderedDict[K, V], key: K, value: V, most: int) -> None:
