@@ -88,7 +88,7 @@ class Blame(Generic[T]):
     def _give_up(self, store: str, waited_s: float, now: float) -> bool:
         """Return whether an object of this store was waited for long enough, and note it if so."""
         lately = [at_s for at_s in self._given_up_s.get(store, ()) if now - at_s < _GAP_S][-_MOST_HALVINGS:]
-        over = waited_s >= self._patience_s / 2 ** len(lately)
+        over = waited_s >= self._patience_s / 2.0 ** len(lately)
         self._given_up_s[store] = [*lately, now] if over else lately
         return over
 
