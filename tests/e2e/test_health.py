@@ -85,7 +85,8 @@ def test_it_answers_before_the_models_are_loaded_is_ready_when_it_judges_and_say
         worker.send(signal.SIGTERM)
         assert worker.wait() == 0
         assert [line["event"] for line in events(worker) if not line["event"].startswith("partitions")] == [
-            "starting", "serving", "models_loaded", "canaries_right", "ready", "draining", "drained",
+            "starting", "serving", "models_loaded", "demonstration_weights",
+            "canaries_right", "ready", "draining", "drained",
         ]  # fmt: skip
 
 

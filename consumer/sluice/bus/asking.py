@@ -1,16 +1,32 @@
 """Connections that only ask and are silent: what goes wrong with them is told by those that nothing goes without."""
 
 import logging
+import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from sluice.bus.client import admin_config, open_admin, open_consumer, reader_config
+from sluice.bus.client import DENIED, admin_config, error_of, open_admin, open_consumer, reader_config
+from sluice.core.deadline import Deadline
 from sluice.settings import Kafka
 
 PATIENCE_S = 5.0
+_TRY_S = 1.0
+"""Longest single question: between two of them it is heard whether the brokers refuse us."""
+
+_PAUSE_S = 0.1
+_PASSING = {
+    KafkaError._TIMED_OUT,  # noqa: SLF001  public names
+    KafkaError._TRANSPORT,  # noqa: SLF001
+    KafkaError._WAIT_COORD,  # noqa: SLF001
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+}
+"""What a coordinator that has just been made, or has moved, costs a question."""
+
 _logger = logging.getLogger(__name__)
 
 AskCommits = Callable[[Collection[TopicPartition]], "Future[list[TopicPartition]]"]
@@ -28,7 +44,8 @@ class Commits:
     def __init__(self, kafka: Kafka, *, stable: bool = True) -> None:
         isolation = "read_committed" if stable else "read_uncommitted"
         config = reader_config(kafka) | {"group.id": kafka.group_id, "isolation.level": isolation}
-        self._consumer = open_consumer(config, _hushed)
+        self._refused: KafkaError | None = None
+        self._consumer = open_consumer(config, self._hear)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commits")
 
     def ask(self, handles: Collection[TopicPartition]) -> "Future[list[TopicPartition]]":
@@ -44,8 +61,31 @@ class Commits:
         self._consumer.close()
 
     def _committed(self, handles: list[TopicPartition]) -> list[TopicPartition]:
-        self._consumer.poll(0)  # errors are kept until somebody looks
-        return self._consumer.committed(handles, timeout=PATIENCE_S)
+        deadline = Deadline.after(PATIENCE_S, time.monotonic)
+        while True:
+            try:
+                committed = self._consumer.committed(handles, timeout=min(_TRY_S, deadline.remaining_s))
+            except KafkaException as exception:
+                self._listen()
+                if self._refused is not None:
+                    raise KafkaException(self._refused) from None
+                if error_of(exception).code() not in _PASSING or deadline.over:
+                    raise
+            else:
+                self._refused = None
+                return committed
+
+    def _listen(self) -> None:
+        """Hear why there is no answer: a group that is denied is said once, and after that nothing ever comes."""
+        message = self._consumer.poll(_PAUSE_S)
+        error = message.error() if message is not None else None
+        if error is not None:
+            self._hear(error)
+
+    def _hear(self, error: KafkaError) -> None:
+        _hushed(error)
+        if error.code() in DENIED:
+            self._refused = error
 
 
 def silent_admin(kafka: Kafka) -> AdminClient:
