@@ -1,18 +1,17 @@
 """Settings in, a consumer out: the one file that sees every class.
 
-`judging` is everything that judges, without Kafka; `consumer` puts it between a source and a committer.
+`consumer` puts what judges (`judging`) between a source and a committer.
 """
 
 import gc
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from sluice.bus.admission import enter
 from sluice.bus.asking import Commits, silent_admin
@@ -36,115 +35,34 @@ from sluice.core.backlog import Backlog
 from sluice.core.batcher import Batcher
 from sluice.core.books import Books
 from sluice.core.deadletter import Fuse
-from sluice.core.domain import Picture, Provenance, Thumbnail
 from sluice.core.events import tell
 from sluice.core.loop import Loop, Pace
-from sluice.core.outcomes import Clerk
-from sluice.core.pipeline import Clocks, Pipeline, Steps
+from sluice.core.pipeline import Pipeline, Steps
 from sluice.core.poison import Suspects, Watch
-from sluice.core.policy import Policy
 from sluice.core.seams import Observe
 from sluice.core.timesheet import Timesheet
+from sluice.judging import CLOCKS, JudgeOpening, Judging, judging
 from sluice.media.fetch import Fetcher
-from sluice.media.pixels import preprocess_digest
-from sluice.media.pool import DecoderPool
-from sluice.models import canaries
-from sluice.models.lane import Lane
-from sluice.models.load import Turning, load, opinions, plugins
-from sluice.policies import chosen, refuse_missing_opinions, with_plugins
-from sluice.settings import Media, Models, Settings
+from sluice.settings import Settings
 from sluice.telemetry import export, logs
 from sluice.telemetry.health import Pulse
 from sluice.telemetry.journal import Journal
 from sluice.telemetry.metrics import Meter
 from sluice.telemetry.watchers import Watchers
-from sluice_schemas import Mode
 
-CLOCKS = Clocks(monotonic=time.monotonic, now=lambda: datetime.now(UTC))
-
-
-class Decoders(Protocol):
-    """What the decoders are asked."""
-
-    def submit(self, data: bytes) -> Future[Picture]:
-        """Decode an image. The future raises Unreadable, or DependencyDown when that cannot be done now."""
-
-    def known(self, data: bytes) -> Future[Picture]:
-        """Decode a picture of our own, which no limit of the settings holds for, likewise."""
-
-
-class OpenDecoders(Protocol):
-    """Makes decoders that end with the block."""
-
-    def __call__(
-        self, media: Media, /, *, observe: Observe, thumbnails: tuple[Thumbnail, ...]
-    ) -> AbstractContextManager[Decoders]:
-        """Start them."""
-
-
-class OpenLane(Protocol):
-    """Makes a lane."""
-
-    def __call__(self, models: Models, /, *, observe: Observe, turning: Turning) -> Lane:
-        """Load its models. Raises BadSettings or WeightsNotAttested."""
+if TYPE_CHECKING:
+    from sluice.models.lane import Lane
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(JudgeOpening):
     """How a consumer's ends to the outside are opened; a trial that injects faults opens its own."""
 
     consumer: OpenConsumer = open_consumer
     producer: OpenProducer = open_producer
-    decoders: OpenDecoders = DecoderPool
-    lane: OpenLane = load
 
 
 PRODUCTION = Opening()
-
-
-@dataclass(frozen=True, slots=True)
-class Judging:
-    """What it takes to judge a picture: decoders, models, a policy, and a clerk who writes it down."""
-
-    decoders: Decoders
-    lane: Lane
-    policy: Policy
-    clerk: Clerk
-
-
-@contextmanager
-def judging(
-    settings: Settings,
-    *,
-    worker: str,
-    observe: Observe,
-    preview: Thumbnail | None = None,
-    opening: Opening = PRODUCTION,
-) -> Iterator[Judging]:
-    """Load the policy and the models and start the decoders; all end with the block.
-
-    `preview` is a thumbnail to make besides those that plug-ins want. Raises BadSettings or
-    WeightsNotAttested.
-    """
-    policy, settings = chosen(settings.policy), with_plugins(settings)
-    further = plugins(settings.models)
-    refuse_missing_opinions(policy, opinions(settings.models, further))
-    with ExitStack() as stack:
-        lane = opening.lane(settings.models, observe=observe, turning=policy.turning_cosines)
-        stack.callback(lane.close)
-        wanted = tuple(dict.fromkeys((*(model.thumbnail for model in further), *filter(None, [preview]))))
-        decoders = stack.enter_context(opening.decoders(settings.media, observe=observe, thumbnails=wanted))
-        provenance = Provenance(lane.provenance, preprocess_digest(settings.media.tile_above_aspect))
-        letters = settings.dead_letters
-        clerk = Clerk(
-            policy.ref,
-            provenance,
-            Mode(settings.policy.mode),
-            worker,
-            max_value_bytes=letters.max_value_bytes,
-            include_inline_images=letters.include_inline_images,
-        )
-        yield Judging(decoders, lane, policy, clerk)
 
 
 @contextmanager
@@ -195,7 +113,7 @@ def consumer(settings: Settings, opening: Opening = PRODUCTION, watchers: Watche
 
 
 @contextmanager
-def batch_threads(flights: int, lane: Lane, *, patience_s: float = 10.0) -> Iterator[Executor]:
+def batch_threads(flights: int, lane: "Lane", *, patience_s: float = 10.0) -> Iterator[Executor]:
     """Give each flight a thread, and let all of them go at the end.
 
     The lane is closed before they are joined: one that hangs would keep the process from leaving.
@@ -224,6 +142,8 @@ def _asked(settings: Settings, judge: Judging, watchers: Watchers) -> Callable[[
     """Let the canaries be answered before anybody joins the group, and return what asks them further, turn by turn."""
     if not settings.canary.enabled:
         return lambda: None
+    from sluice.models import canaries
+
     watchers.health.answered("not answered yet", right=False)
     asked = canaries.of(settings.canary, judge.decoders.known, judge.lane, judge.policy, watchers.meter)
     canaries.settle(asked, judge.lane, time.sleep)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sluice import policies
 from sluice.bus import acls, admission, diagnosis, limits, topics
@@ -20,11 +20,12 @@ from sluice.bus.client import ASSIGNOR
 from sluice.bus.codec import framing_of
 from sluice.core.errors import BadSettings, BrokerLost, Denied, DependencyDown, WeightsNotAttested
 from sluice.core.policy import Policy
-from sluice.models import bundle, canaries, load, plugin
-from sluice.models.device import describe
-from sluice.models.scorer import Extras
+from sluice.models import files, plugin
 from sluice.settings import Canary, Kafka, Models, Settings, surroundings
 from sluice.telemetry import http
+
+if TYPE_CHECKING:
+    from sluice.models import load
 
 _BUNDLE = "SLUICE_MODELS__BUNDLE=openai, and sluice models fetch"
 _BLAMED = {"models.bundle is `": "SLUICE_MODELS__BUNDLE", "models.device": "SLUICE_MODELS__DEVICE"}
@@ -100,7 +101,7 @@ def _switched(policy: Policy, found: list[plugin.Model]) -> str:
 
 
 def _opinions(policy: Policy, models: Models, found: list[plugin.Model]) -> Iterator[Row]:
-    policies.refuse_missing_opinions(policy, load.opinions(models, found))
+    policies.refuse_missing_opinions(policy, plugin.opinions(models, found))
     if policy.opinion_labels:
         yield Row("opinions", "ok", ", ".join(f"{model}/{label}" for model, label in sorted(policy.opinion_labels)))
 
@@ -146,13 +147,17 @@ def _probes(settings: Settings) -> Row:
 
 
 def _models(settings: Settings) -> Iterator[Row]:
+    known = files.locate(settings.models.bundle)
+    from sluice.models import load
+    from sluice.models.device import describe
+
     placed = load.place(settings.models)
     found = placed.attestation
     towers = "one tower" if found.identical else "two towers"
     digest = f"{placed.bundle.name} {placed.bundle.revision} ({found.tower_digest[:12]}), {towers}"
     if settings.models.bundle == "starter":
         yield Row("weights", "warn", digest, "starter is for the demo; SLUICE_MODELS__BUNDLE=openai judges real images")
-    elif not bundle.locate(settings.models.bundle).pinned:
+    elif not known.pinned:
         yield Row("weights", "warn", f"{digest}, unpinned: altered files go unnoticed", "sluice models pin FOLDER")
     else:
         yield Row("weights", "ok", digest)
@@ -164,10 +169,13 @@ def _models(settings: Settings) -> Iterator[Row]:
     yield from _guarded("canaries", "sluice models canaries --write FILE", lambda: _canaries(settings.canary, placed))
 
 
-def _canaries(canary: Canary, placed: load.Placed) -> Iterator[Row]:
+def _canaries(canary: Canary, placed: "load.Placed") -> Iterator[Row]:
     if not canary.enabled:
         yield Row("canaries", "warn", "none are asked: wrong verdicts go unnoticed", "SLUICE_CANARY__ENABLED=true")
         return
+    from sluice.models import canaries, load
+    from sluice.models.scorer import Extras
+
     known = canaries.chosen(canary.file, load.references(placed, Extras()))
     if all(each.answer for each in known):
         yield Row("canaries", "ok", f"{len(known)}, with known answers, every {canary.every_s:g} s")

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from sluice.app import CLOCKS, Decoders, judging
 from sluice.core.domain import Batch, FillReason, Judged, Outcome, Partition, Picture, Record, Thumbnail
 from sluice.core.pipeline import Pipeline, Steps
+from sluice.core.seams import unobserved
+from sluice.judging import CLOCKS, Decoders, judging
 from sluice.media.fetch import Fetcher
 from sluice.media.preview import jpeg
-from sluice.models.load import silent
 from sluice.report.finding import Finding
 from sluice.settings import Fetch, Settings
 from sluice_schemas import Generator, Image, ImageGenerated
@@ -31,7 +31,7 @@ def moderate(files: Sequence[Path], settings: Settings, *, prompt: str | None = 
     Raises BadSettings, WeightsNotAttested before the first, DependencyDown when the disk fails.
     """
     with ExitStack() as stack:
-        judge = stack.enter_context(judging(settings, worker="sluice moderate", observe=silent, preview=PREVIEW))
+        judge = stack.enter_context(judging(settings, worker="sluice moderate", observe=unobserved, preview=PREVIEW))
         fetcher = stack.enter_context(Fetcher(_allowing(files), settings.media))
         threads = stack.enter_context(ThreadPoolExecutor(1))
         album = _Album(judge.decoders)
@@ -43,7 +43,7 @@ def moderate(files: Sequence[Path], settings: Settings, *, prompt: str | None = 
             judge=judge.policy.judge,
             encode=lambda _outcome: (),
         )
-        pipeline = Pipeline(steps, judge.clerk, CLOCKS, threads, silent)
+        pipeline = Pipeline(steps, judge.clerk, CLOCKS, threads, unobserved)
         for batch in _batches(files, settings.batching.max_records):
             outcomes = pipeline.outcomes(batch)
             previews = album.previews()

@@ -23,9 +23,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
 from sluice import app
-from sluice.app import CLOCKS
 from sluice.cli.run import Stop
 from sluice.core.domain import Batch, FillReason, Judged, Picture
+from sluice.judging import CLOCKS
 from sluice.settings.sources import load
 from sluice.telemetry.metrics import Meter
 from tests.bench import blank, rig

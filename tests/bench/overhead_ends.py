@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-from sluice.app import CLOCKS
 from sluice.bus.client import consumer_config, open_producer, plain_producer_config, producer_config
 from sluice.bus.committer import KafkaCommitter
 from sluice.core.batcher import Batcher
@@ -15,6 +14,7 @@ from sluice.core.deadletter import Fuse
 from sluice.core.domain import GroupMetadata, Judged, Message, Offsets, Outcome, Record, next_offsets
 from sluice.core.loop import Loop, Pace
 from sluice.core.seams import Observe, ObserveAll
+from sluice.judging import CLOCKS
 from sluice.settings import Kafka
 from tests.bench.overhead_stages import BATCH, PLACE, TOPICS, Way, counting
 from tests.bench.rig import joined

@@ -13,7 +13,6 @@ from hashlib import sha256
 from statistics import median
 from typing import Any
 
-from sluice.app import CLOCKS
 from sluice.bus.codec import Codec
 from sluice.core.domain import (
     Batch,
@@ -29,6 +28,7 @@ from sluice.core.outcomes import Clerk, Subject
 from sluice.core.pipeline import Pipeline, Steps
 from sluice.core.seams import Begun, Observe
 from sluice.core.spans import process_span
+from sluice.judging import CLOCKS
 from sluice.media.fetch import Fetcher
 from sluice.policies import chosen
 from sluice.settings import Fetch, Media, Topics

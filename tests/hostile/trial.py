@@ -10,13 +10,13 @@ from itertools import islice
 
 import numpy as np
 
-from sluice.app import CLOCKS, Judging, judging
 from sluice.core.domain import Batch, FillReason, Judged, Outcome, Partition, Picture, Pixels, Record
 from sluice.core.pipeline import Pipeline, Steps
+from sluice.core.seams import unobserved
+from sluice.judging import CLOCKS, Judging, judging
 from sluice.media import pixels
 from sluice.media.fetch import Fetcher
 from sluice.media.limits import REASONS, Limits
-from sluice.models.load import silent
 from sluice.settings import MIB, Fetch, Media, Models, Settings
 from sluice_schemas import Generator, Image, ImageGenerated, Status
 from tests.hostile.bench import FORMATS, Answer, Bench, Notes
@@ -84,7 +84,7 @@ class Trial:
                 judge=self.judge.policy.judge,
                 encode=lambda _outcome: (),
             )
-            road = Pipeline(steps, self.judge.clerk, CLOCKS, threads, silent)
+            road = Pipeline(steps, self.judge.clerk, CLOCKS, threads, unobserved)
             outcomes = road.outcomes(Batch(records, FillReason.COUNT, CLOCKS.monotonic()))
         assert [outcome.record for outcome in outcomes] == list(records), "not exactly one outcome per record, in order"
         yield from zip(asked, outcomes, strict=True)
@@ -94,7 +94,7 @@ class Trial:
 def starter() -> Iterator[Judging]:
     """Load the models that know the simulator's hazards, on the CPU, with the recommended policy."""
     settings = Settings(models=Models(bundle="starter", device="cpu"), media=Media(decoders=1))
-    with judging(settings, worker="hostile", observe=silent) as judge:
+    with judging(settings, worker="hostile", observe=unobserved) as judge:
         yield judge
 
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from sluice.core.errors import BadSettings, WeightsNotAttested
-from sluice.models import bundle
+from sluice.models import bundle, files
 from sluice.models.layout import canonical, digest
 from sluice.models.towers import attest
 from tests.support.checkpoints import KeyLayout, Shape, pin, save, write_bundle
@@ -141,7 +141,7 @@ def test_a_file_nobody_pinned_does_not_get_in(folder: Path) -> None:
 def test_verify_reports_every_file(folder: Path) -> None:
     pin(folder)
     (folder / CLIP).write_bytes(b"altered")
-    report = bundle.verify(bundle.locate(str(folder)))
+    report = bundle.verify(files.locate(str(folder)))
     assert not report.ok
     assert [file.name for file in report.files if file.problem] == [CLIP]
     assert {file.name for file in report.files} >= {CLIP, CHECKER, "clip/tokenizer.json"}

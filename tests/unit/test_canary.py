@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from sluice import app
 from sluice.core.canary import AGAIN_S, Canaries, Canary, Pace, Road
 from sluice.core.domain import Decision, Job, Picture, Score, Scores
 from sluice.core.errors import (
@@ -21,8 +20,9 @@ from sluice.core.errors import (
     Unscorable,
     WrongCanary,
 )
+from sluice.core.seams import unobserved
+from sluice.judging import Judging, judging
 from sluice.models import canaries
-from sluice.models.load import silent
 from sluice.settings import Canary as CanarySettings
 from sluice.settings import Models, Precision, Settings
 from sluice_schemas import Clip, Concept, ModelRef, Status
@@ -242,26 +242,28 @@ def test_a_lost_device_is_that_and_no_wrong_canary() -> None:
 
 @pytest.fixture(scope="module", params=[Precision.FLOAT32, Precision.FLOAT16])
 def judge(request: pytest.FixtureRequest) -> Any:
-    with app.judging(
-        Settings(models=Models(bundle="starter", device="cpu", precision=request.param)), worker="test", observe=silent
-    ) as judging:
-        yield judging
+    with judging(
+        Settings(models=Models(bundle="starter", device="cpu", precision=request.param)),
+        worker="test",
+        observe=unobserved,
+    ) as opened:
+        yield opened
 
 
-def asked(judge: app.Judging, given: CanarySettings) -> Canaries:
-    found = canaries.of(given, judge.decoders.known, judge.lane, judge.policy, silent)
+def asked(judge: Judging, given: CanarySettings) -> Canaries:
+    found = canaries.of(given, judge.decoders.known, judge.lane, judge.policy, unobserved)
     canaries.settle(found, judge.lane, lambda _seconds: None)
     return found
 
 
-def test_the_starter_bundle_answers_what_ships_and_one_is_allowed_and_one_blocked(judge: app.Judging) -> None:
+def test_the_starter_bundle_answers_what_ships_and_one_is_allowed_and_one_blocked(judge: Judging) -> None:
     known = asked(judge, CanarySettings()).known
     assert known == canaries.read(canaries.SHIPPED)[0]
     decided = [judge.policy.decide(bird.answer, None, coverage=1.0).status for bird in known if bird.answer]
     assert decided == [Status.ALLOW, Status.BLOCK]
 
 
-def test_a_file_holds_what_was_written(judge: app.Judging, tmp_path: Path) -> None:
+def test_a_file_holds_what_was_written(judge: Judging, tmp_path: Path) -> None:
     file = tmp_path / "canaries.json"
     mute = replace(scores(clip=None), opinions=(Score("nudenet", "FEET_EXPOSED", 0.25),))
     known = [*asked(judge, CanarySettings()).known, Canary("mute", b"data", None, mute)]
@@ -269,7 +271,7 @@ def test_a_file_holds_what_was_written(judge: app.Judging, tmp_path: Path) -> No
     assert canaries.chosen(file, judge.lane.provenance) == known
 
 
-def test_a_score_in_the_file_that_is_not_the_models_is_noticed(judge: app.Judging, tmp_path: Path) -> None:
+def test_a_score_in_the_file_that_is_not_the_models_is_noticed(judge: Judging, tmp_path: Path) -> None:
     file = tmp_path / "canaries.json"
     plain = json.loads(canaries.SHIPPED.read_text())
     plain["canaries"][1]["answer"]["concepts"][3]["margin"] += 2 * judge.lane.tolerance

@@ -11,7 +11,7 @@ from typer.main import get_command
 from sluice.cli import app
 from sluice.cli.frame import existing_file, named_path
 from sluice.core.errors import BadSettings
-from sluice.models import bundle
+from sluice.models import files
 from sluice.settings.sources import load
 
 READERS = (named_path, existing_file)
@@ -62,4 +62,4 @@ def test_a_home_that_nobody_has_is_a_wrong_setting(variable: str, monkeypatch: p
 
 def test_so_it_is_in_a_bundles_name() -> None:
     with pytest.raises(BadSettings, match=r"models\.bundle = '~nobody-has-this-name/b': names the home"):
-        bundle.locate("~nobody-has-this-name/b")
+        files.locate("~nobody-has-this-name/b")

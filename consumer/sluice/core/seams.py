@@ -145,3 +145,7 @@ Observe = Callable[[MetricName, float, Mapping[str, str]], None]
 
 ObserveAll = Callable[[Distribution, Sequence[float]], None]
 """Report one number of each of many images. Never raises, never blocks."""
+
+
+def unobserved(_name: MetricName, _value: float, _labels: Mapping[str, str]) -> None:
+    """Report to nobody."""

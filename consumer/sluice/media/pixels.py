@@ -9,7 +9,6 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from sluice.core.domain import Pixels
 from sluice.core.errors import Unreadable
@@ -94,6 +93,8 @@ def resize(view: Pixels, height: int, width: int) -> Pixels:
     """
     if view.shape[:2] == (height, width):
         return view
+    import torch  # takes seconds, and whoever plans or sends tiles resizes none
+
     tensor = torch.from_numpy(view).unsqueeze(0).permute(0, 3, 1, 2)
     scaled = torch.nn.functional.interpolate(tensor, size=(height, width), mode="bicubic", antialias=True)
     pixels: Pixels = scaled.squeeze(0).permute(1, 2, 0).numpy()

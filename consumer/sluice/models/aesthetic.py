@@ -21,7 +21,6 @@ from sluice.models.degenerate import REMEDY, larger, rows
 _LAYER = re.compile(r"^(?:layers\.)?(?:(\d+)\.)?(weight|bias)$")
 Layer = tuple[NDArray[np.float64], NDArray[np.float64]]
 
-OLDER, LABEL = "aesthetic.v1", "aesthetic"
 """By what names the older head gives its opinion where both heads are configured."""
 
 

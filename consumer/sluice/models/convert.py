@@ -3,7 +3,6 @@
 `torch.load(weights_only=True)` refuses every pickle instruction that is not needed to rebuild tensors.
 """
 
-import hashlib
 import pickle as pickles
 import struct
 import warnings
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from sluice.core.errors import WeightsNotAttested
 from sluice.models.degenerate import REMEDY, complaint
+from sluice.models.digest import sha256_of
 from sluice.models.layout import canonical
 
 
@@ -50,15 +50,6 @@ def convert(source: Path, target: Path, *, sha256: str | None = None) -> Convert
     save_file(tensors, fresh, metadata={"format": "pt", "converted_from_sha256": source_sha256})
     fresh.replace(target)
     return ConvertReport(source, source_sha256, target, sha256_of(target), len(tensors), dropped)
-
-
-def sha256_of(path: Path) -> str:
-    """Hash a file's bytes: lower-case hex SHA-256. Raises WeightsNotAttested when it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise WeightsNotAttested(f"{path}: cannot be read ({type(error).__name__})") from error
 
 
 # A file that is no checkpoint fails wherever the unpickler happens to be.

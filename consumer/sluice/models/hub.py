@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import huggingface_hub
 from huggingface_hub import constants
@@ -20,7 +20,10 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from sluice import durable
 from sluice.core.errors import WeightsNotAttested
-from sluice.models import convert
+from sluice.models.digest import sha256_of
+
+if TYPE_CHECKING:
+    from sluice.models.convert import ConvertReport
 
 
 class Repository(NamedTuple):
@@ -87,7 +90,7 @@ class FetchReport:
 
     files: tuple[Fetched, ...]
     lock: Path
-    conversion: "convert.ConvertReport | None"
+    conversion: "ConvertReport | None"
 
 
 def cached() -> dict[str, Path]:
@@ -127,6 +130,8 @@ def fetch(download: Download | None = None) -> FetchReport:
     `HF_HUB_OFFLINE` is respected: then only what the cache has is checked and recorded. Raises WeightsNotAttested
     when a file is not to be had or is not the one that was published or recorded.
     """
+    from sluice.models.convert import convert  # which imports torch: to look into the cache takes none
+
     lock = _read_lock(lock_path())
     files = [
         _fetch(download or _download, repository, file, lock)
@@ -136,7 +141,7 @@ def fetch(download: Download | None = None) -> FetchReport:
     pickle = next(file for file in files if file.name == PICKLE)
     conversion = None
     if not _converted().is_file():
-        conversion = convert.convert(pickle.path, _converted(), sha256=pickle.sha256)
+        conversion = convert(pickle.path, _converted(), sha256=pickle.sha256)
     files.append(_trust(CONVERTED, _converted(), lock, fresh="converted" if conversion else "first fetch"))
     _write_lock(lock_path(), {file.name: file.sha256 for file in files if file.name not in PUBLISHED})
     return FetchReport(tuple(files), lock_path(), conversion)
@@ -156,7 +161,7 @@ def _fetch(download: Download, repository: Repository, file: str, lock: Mapping[
 
 
 def _trust(name: str, path: Path, lock: Mapping[str, str], *, fresh: str) -> Fetched:
-    sha256 = convert.sha256_of(path)
+    sha256 = sha256_of(path)
     for pin, trust in ((PUBLISHED.get(name), "published"), (lock.get(name) if fresh != "converted" else None, "lock")):
         if pin and sha256 != pin:
             raise WeightsNotAttested(f"{path}: SHA-256 is {sha256}, {trust} is {pin}; remove the file and fetch again")

@@ -10,7 +10,7 @@ import torch
 
 from sluice.core.domain import Pixels
 from sluice.core.errors import BadSettings, DependencyDown, DeviceLost, WeightsNotAttested
-from sluice.core.seams import MetricName, Observe
+from sluice.core.seams import MetricName, Observe, unobserved
 from sluice.models import aesthetic, bundle, plugin
 from sluice.models.clip import PromptEncoder, Tokenizer, Vector, undirected
 from sluice.models.degenerate import REMEDY
@@ -48,10 +48,6 @@ def _nowhere_else(_checkpoint: Mapping[str, float]) -> Mapping[str, Sequence[flo
     return {}
 
 
-def silent(_name: MetricName, _value: float, _labels: Mapping[str, str]) -> None:
-    """Observe nothing."""
-
-
 @dataclass(frozen=True, slots=True)
 class Placed:
     """A bundle, and the device and precision it runs in."""
@@ -65,7 +61,7 @@ class Placed:
 def load(
     models: Models,
     *,
-    observe: Observe = silent,
+    observe: Observe = unobserved,
     clock: Callable[[], float] = time.monotonic,
     turning: Turning = _nowhere_else,
 ) -> Lane:
@@ -101,18 +97,6 @@ def load(
     )
 
 
-def plugins(models: Models) -> tuple[plugin.Model, ...]:
-    """Build the configured plug-ins. Raises BadSettings, WeightsNotAttested."""
-    return tuple(plugin.find(name) for name in models.plugins)
-
-
-def opinions(models: Models, further: Sequence[plugin.Model]) -> dict[str, frozenset[str] | None]:
-    """Return who gives opinions and with which labels; None where a plug-in does not say its labels beforehand."""
-    given = {model.ref.role: plugin.labels(model) for model in further}
-    older = {aesthetic.OLDER: frozenset({aesthetic.LABEL})} if models.aesthetic_v1 and models.aesthetic_v2 else {}
-    return given | older
-
-
 def place(models: Models) -> Placed:
     """Read the configured bundle and choose device and precision."""
     device = _device(models.device)
@@ -137,7 +121,7 @@ def references(placed: Placed, extras: Extras) -> tuple[ModelRef, ...]:
     ]
     if not found.same_tower:
         refs.append(ModelRef("clip_tower", name, revision, found.clip_tower_digest, dtype))
-    for role, head in (("aesthetic", extras.aesthetic), (aesthetic.OLDER, extras.aesthetic_v1)):
+    for role, head in (("aesthetic", extras.aesthetic), (plugin.OLDER, extras.aesthetic_v1)):
         if head is not None:
             refs.append(ModelRef(role, role, "", head.digest, "float64"))
     return (*refs, *(model.ref for model in extras.plugins))
@@ -183,7 +167,7 @@ def _extras(models: Models, placed: Placed) -> Extras:
     return Extras(
         aesthetic=newer or older,
         aesthetic_v1=older if newer else None,
-        plugins=plugins(models),
+        plugins=plugin.plugins(models),
     )
 
 

@@ -13,11 +13,15 @@ from typing import Protocol
 
 from sluice.core.domain import Pixels, Score, Thumbnail
 from sluice.core.errors import BadSettings
+from sluice.settings import Models
 from sluice_schemas import ModelRef
 
 GROUP = "sluice.models"
 EXTRAS: Mapping[str, str] = {"nudenet": "sluice[nudenet]", "open_nsfw": "sluice[opennsfw]"}
 """What to install for our own; another's package is named as Python names it."""
+
+OLDER, LABEL = "aesthetic.v1", "aesthetic"
+"""Role and label of the older aesthetic head, an opinion where both are there."""
 
 
 class Model(Protocol):
@@ -53,3 +57,15 @@ def find(name: str) -> Model:
     except ImportError as error:
         package = EXTRAS.get(name, error.name)
         raise BadSettings(f"models.plugins: {name!r} needs {error.name}; run `pip install '{package}'`") from error
+
+
+def plugins(models: Models) -> tuple[Model, ...]:
+    """Build the configured plug-ins. Raises BadSettings, WeightsNotAttested."""
+    return tuple(find(name) for name in models.plugins)
+
+
+def opinions(models: Models, further: Sequence[Model]) -> dict[str, frozenset[str] | None]:
+    """Return who gives opinions and with which labels; None where a plug-in does not say its labels beforehand."""
+    given = {model.ref.role: labels(model) for model in further}
+    older = {OLDER: frozenset({LABEL})} if models.aesthetic_v1 and models.aesthetic_v2 else {}
+    return given | older
