@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sluice import policies
-from sluice.bus import acls, admission, diagnosis, limits, topics
-from sluice.bus.client import ASSIGNOR
-from sluice.bus.codec import framing_of
 from sluice.core.errors import BadSettings, BrokerLost, Denied, DependencyDown, WeightsNotAttested
-from sluice.core.policy import Policy
+from sluice.kafka import acls, broker_limits, cluster_checks, preflight, topics
+from sluice.kafka.client import ASSIGNOR
+from sluice.kafka.codec import framing_of
 from sluice.models import files, plugin
+from sluice.moderation.policy import Policy
 from sluice.settings import Canary, Kafka, Models, Settings, surroundings
 from sluice.telemetry import http
 
@@ -173,10 +173,11 @@ def _canaries(canary: Canary, placed: "load.Placed") -> Iterator[Row]:
     if not canary.enabled:
         yield Row("canaries", "warn", "none are asked: wrong verdicts go unnoticed", "SLUICE_CANARY__ENABLED=true")
         return
-    from sluice.models import canaries, load
+    from sluice.models import load
     from sluice.models.scorer import Extras
+    from sluice.services.moderator import self_test_file
 
-    known = canaries.chosen(canary.file, load.references(placed, Extras()))
+    known = self_test_file.chosen(canary.file, load.references(placed, Extras()))
     if all(each.answer for each in known):
         yield Row("canaries", "ok", f"{len(known)}, with known answers, every {canary.every_s:g} s")
     else:
@@ -192,16 +193,16 @@ def _registry(settings: Settings) -> Iterator[Row]:
 
 def _kafka(settings: Settings, now_s: float) -> Iterator[Row]:
     kafka, names = settings.kafka, settings.topics
-    admin = admission.admitted(kafka, diagnosis.TIMEOUT_S, time.monotonic)
-    found = diagnosis.cluster(admin)
+    admin = preflight.admitted(kafka, cluster_checks.TIMEOUT_S, time.monotonic)
+    found = cluster_checks.cluster(admin)
     yield Row("broker", "ok", f"{found.brokers} answer, cluster {found.id or 'without a name'}")
     ours = {names.images, names.verdicts, names.quality, names.dead_letters}
     specs = [spec for spec in topics.specs(names, settings.media) if spec.name in ours]
     yield from map(_topic, topics.check(admin, specs))
-    yield _group(kafka, diagnosis.group(admin, kafka.group_id))
-    yield from _limits(kafka, limits.limits(admin, diagnosis.TIMEOUT_S))
-    yield from _permissions(kafka, diagnosis.lacking(admin, kafka, names))
-    yield _clock(diagnosis.newest_timestamp_ms(admin, [names.images, names.verdicts]), now_s)
+    yield _group(kafka, cluster_checks.group(admin, kafka.group_id))
+    yield from _limits(kafka, broker_limits.limits(admin, cluster_checks.TIMEOUT_S))
+    yield from _permissions(kafka, cluster_checks.lacking(admin, kafka, names))
+    yield _clock(cluster_checks.newest_timestamp_ms(admin, [names.images, names.verdicts]), now_s)
 
 
 def _topic(finding: topics.Finding) -> Row:
@@ -210,7 +211,7 @@ def _topic(finding: topics.Finding) -> Row:
     return Row(finding.what, "ok", finding.unseen or "as the settings want it", finding.fix)
 
 
-def _group(kafka: Kafka, found: diagnosis.Group | None) -> Row:
+def _group(kafka: Kafka, found: cluster_checks.Group | None) -> Row:
     what = f"group {kafka.group_id}"
     if found is None:
         return Row(what, "warn", "the brokers do not tell who is in it", "sluice topics acls")
@@ -227,12 +228,12 @@ def _group(kafka: Kafka, found: diagnosis.Group | None) -> Row:
     return Row(what, "ok", seen)
 
 
-def _limits(kafka: Kafka, allowed: limits.Limits) -> Iterator[Row]:
+def _limits(kafka: Kafka, allowed: broker_limits.Limits) -> Iterator[Row]:
     if not allowed:
-        found = f"the brokers do not tell how long a transaction may take ({limits.TRANSACTION_MAX})"
+        found = f"the brokers do not tell how long a transaction may take ({broker_limits.TRANSACTION_MAX})"
         yield Row("limits", "warn", found, "grant DescribeConfigs on the cluster, or watch the first sluice run")
         return
-    refused = list(limits.beyond(kafka, allowed))
+    refused = list(broker_limits.beyond(kafka, allowed))
     for each in refused:
         yield Row("limits", "fail", each, f"SLUICE_KAFKA__{each.split()[0].removeprefix('kafka.').upper()}")
     if not refused:

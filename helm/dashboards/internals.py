@@ -55,7 +55,7 @@ _KAFKA = Row(
         Panel(
             "Landings",
             "One transaction each, from begin to commit; it should last well under 250 ms.",
-            quantiles("sluice_landing_duration_seconds", 0.5, 0.95, 0.99),
+            quantiles("sluice_commit_duration_seconds", 0.5, 0.95, 0.99),
             unit="s",
             traces=True,
         ),
@@ -63,8 +63,8 @@ _KAFKA = Row(
             "Images per landing",
             "Mean; large where commits are slow and many batches are finished by then.",
             {
-                "images": "sum(rate(sluice_landing_records_sum{OURS}[$__rate_interval]))"
-                " / sum(rate(sluice_landing_records_count{OURS}[$__rate_interval]))"
+                "images": "sum(rate(sluice_commit_records_sum{OURS}[$__rate_interval]))"
+                " / sum(rate(sluice_commit_records_count{OURS}[$__rate_interval]))"
             },
         ),
         Panel(

@@ -11,8 +11,8 @@ import pytest
 import typer
 
 from sluice.cli import app
-from sluice.core.seams import MetricName
-from sluice.documents import dotted
+from sluice.core.metrics import MetricName
+from sluice.core.yaml_documents import dotted
 from sluice.settings import Settings
 from sluice.settings.sources import LEAVES, variable
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from sluice import app
-from sluice.bus.client import Config, OnError, reports_to
 from sluice.cli.run import Stop
+from sluice.kafka.client import Config, OnError, reports_to
+from sluice.services.moderator import app
 from sluice.settings import Settings
 from tests.bench.blank import OPENING, main
 from tests.bench.timer import FillTimer

@@ -13,13 +13,13 @@ from random import Random
 import numpy as np
 import torch
 
-from sluice.core.domain import Pixels
-from sluice.media import pixels
-from sluice.models.guard import FIRES_ABOVE, GuardBand
-from sluice.models.lane import Lane
+from sluice.media.decoding import tiles
+from sluice.models.forward import FixedShape, Passes
+from sluice.models.guard_band import FIRES_ABOVE, GuardBand
 from sluice.models.load import FIXED_ROWS, TRIALS, Placed, _band, _warm, load, place
 from sluice.models.safety import IDS, Floats, decide
-from sluice.models.sight import FixedShape, Passes
+from sluice.models.worker import Lane
+from sluice.moderation.values import Pixels
 from sluice.policies import preset
 from sluice.settings import Models, Precision
 from sluice_sim.scenes import draw, sample
@@ -109,8 +109,8 @@ def scene(number: int) -> Pixels:
     """Draw one tile of a scene, every second of them unsafe."""
     rng = Random(number)
     view = np.array(draw(sample(rng, unsafe=number % 2 == 0), DRAWN_PX), np.uint8)
-    layout = pixels.plan(*view.shape[:2], tile_above_aspect=1.15, max_tiles=1)
-    return pixels.tiles(view, layout)[:1]
+    layout = tiles.plan(*view.shape[:2], tile_above_aspect=1.15, max_tiles=1)
+    return tiles.tiles(view, layout)[:1]
 
 
 def scenes(count: int) -> Iterator[Pixels]:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from statistics import mean
 
-from sluice.core.batcher import Batcher
-from sluice.core.domain import Batch, FillReason
-from sluice.core.loop import Pace
-from sluice.core.poison import NOBODY, Suspects
 from sluice.settings import Batching
+from sluice.stream.batch import Batch, FillReason
+from sluice.stream.batcher import Batcher
+from sluice.stream.loop import Pace
+from sluice.stream.poison import NO_SUSPECTS, Suspects
 from tests.bench.tables import Cell, Table, percentiles
 from tests.bench.timer import FillTimer
 from tests.bench.virtual import MAX_BYTES, Service, World, played, poisson
@@ -30,7 +30,7 @@ Rule = Callable[[World], tuple[Batcher, int]]
 class Rounded(Batcher):
     """Cuts partial batches down to a power of two and leaves the rest waiting."""
 
-    def cut(self, now_s: float, suspects: Suspects = NOBODY, *, greedy: bool) -> Batch | None:
+    def cut(self, now_s: float, suspects: Suspects = NO_SUSPECTS, *, greedy: bool) -> Batch | None:
         """Return the next batch."""
         if not greedy or not self or self.full:
             return super().cut(now_s, suspects, greedy=greedy)

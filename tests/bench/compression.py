@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from sluice.core.domain import Message
+from sluice.core.records import Message
 from tests.bench.rates import Work
 from tests.bench.rounds import interleaved, medians
 from tests.bench.transactions import PARTITIONS, Desk, desk, keyed

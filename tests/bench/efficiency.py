@@ -15,11 +15,11 @@ import numpy as np
 import psutil
 import torch
 
-from sluice.core.domain import Pixels
-from sluice.media.limits import Limits
-from sluice.media.picture import picture as decoded
+from sluice.media.decoding.limits import Limits
+from sluice.media.decoding.picture import picture as decoded
 from sluice.models import load
 from sluice.models.clip import Ids
+from sluice.moderation.values import Pixels
 from sluice.settings import Batching, Media, Models
 from tests.bench import rig
 from tests.bench.endtoend import CORES, PICTURES, Arena, Duel, Fed, Sizes, arena, described, picture, prompt

@@ -6,12 +6,12 @@ from functools import cache
 import numpy as np
 import torch
 
-from sluice.core.domain import Pixels
 from sluice.models.bundle import Bundle
 from sluice.models.clip import PromptEncoder
+from sluice.models.forward import Eyes
 from sluice.models.load import Placed, _eyes, _text
-from sluice.models.sight import Eyes
 from sluice.models.towers import attest
+from sluice.moderation.values import Pixels
 from sluice.settings import Models
 from tests.bench.bundles import SHAPES, Size
 from tests.support.checkpoints import Shape, _checker, clip_config, random_clip

@@ -10,8 +10,8 @@ from functools import partial
 import torch
 
 from sluice.models.clip import STEP, Ids, PromptEncoder
+from sluice.models.forward import Eyes
 from sluice.models.load import Placed
-from sluice.models.sight import Eyes
 from tests.bench.eyes import VOCABULARY, encoder, eyes, noise, placed
 from tests.bench.rates import Rates, Work, in_turn
 

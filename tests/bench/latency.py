@@ -16,9 +16,9 @@ from time import monotonic, perf_counter
 
 import psutil
 
-from sluice.bus.client import open_consumer, reader_config
-from sluice.bus.reader import Reader
-from sluice.core.domain import Record
+from sluice.core.records import Record
+from sluice.kafka.client import open_consumer, reader_config
+from sluice.kafka.reader import Reader
 from sluice_schemas import Verdict, decode
 from tests.bench.altered import ALTERED
 from tests.bench.rig import (

@@ -21,11 +21,11 @@ import torch
 from PIL import Image
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from sluice.core.domain import Pixels
-from sluice.media import pixels
-from sluice.media.limits import Limits
-from sluice.media.picture import anonymous
-from sluice.media.pool import DecoderPool
+from sluice.media.decoding import tiles
+from sluice.media.decoding.limits import Limits
+from sluice.media.decoding.picture import anonymous
+from sluice.media.workers.pool import DecoderPool
+from sluice.moderation.values import Pixels
 from sluice.settings import Media
 from sluice_sim.pictures import Format
 from tests.bench import media_channel, media_stages
@@ -178,7 +178,7 @@ _PROCESSOR = CLIPImageProcessorPil(do_rescale=False, do_normalize=False)
 
 def _by(decode: Way) -> Way:
     """Return the decoder followed by torch's resize."""
-    return lambda data: pixels.resize(decode(data), pixels.EDGE, pixels.EDGE)
+    return lambda data: tiles.resize(decode(data), tiles.EDGE, tiles.EDGE)
 
 
 @dataclass(frozen=True, slots=True)

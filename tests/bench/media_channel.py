@@ -19,10 +19,10 @@ from time import monotonic, process_time
 import numpy as np
 import psutil
 
-from sluice.core.domain import Picture
-from sluice.media import wire
-from sluice.media.limits import Limits
-from sluice.media.pixels import EDGE
+from sluice.media.decoding.limits import Limits
+from sluice.media.decoding.tiles import EDGE
+from sluice.media.workers import protocol
+from sluice.moderation.values import Picture
 from sluice_schemas import Technical
 from tests.bench.tables import Cell, Table
 
@@ -89,7 +89,7 @@ def _far_end() -> Iterator[tuple[psutil.Popen, Send, Send]]:
         far.close()
         try:
             near.settimeout(PATIENCE_S)
-            assert near.recv(1) == wire.READY
+            assert near.recv(1) == protocol.READY
             yield process, lambda data: _through_socket(near, data), lambda data: _through_slot(near, slot, data)
         finally:
             near.shutdown(socket.SHUT_RDWR)
@@ -101,8 +101,8 @@ def _through_socket(near: socket.socket, data: bytes) -> Picture:
     """Do what the product does."""
     near.sendall(b"S")
     deadline_s = monotonic() + PATIENCE_S
-    wire.send_request(near, data, ours=False, deadline_s=deadline_s)
-    return wire.receive_picture(near, LIMITS, sha256="", deadline_s=deadline_s)
+    protocol.send_request(near, data, ours=False, deadline_s=deadline_s)
+    return protocol.receive_picture(near, LIMITS, sha256="", deadline_s=deadline_s)
 
 
 def _through_slot(near: socket.socket, slot: mmap.mmap, data: bytes) -> Picture:
@@ -112,15 +112,15 @@ def _through_slot(near: socket.socket, slot: mmap.mmap, data: bytes) -> Picture:
     (size,) = SIZE.unpack(near.recv(SIZE.size, socket.MSG_WAITALL))
     meta = json.loads(near.recv(size, socket.MSG_WAITALL))
     tiles = np.frombuffer(slot, np.uint8, TILES_BYTES).reshape(TILES).copy()
-    return wire._picture(meta, sha256="", tiles=tiles)
+    return protocol._picture(meta, sha256="", tiles=tiles)
 
 
 def _serve(far: socket.socket, slot: mmap.mmap) -> None:
-    far.sendall(wire.READY)
+    far.sendall(protocol.READY)
     while channel := far.recv(1):
         if channel == b"S":
-            assert wire.receive_request(far, LIMITS)
-            wire.send_picture(far, PICTURE)
+            assert protocol.receive_request(far, LIMITS)
+            protocol.send_picture(far, PICTURE)
         else:
             (size,) = SIZE.unpack(far.recv(SIZE.size, socket.MSG_WAITALL))
             assert slot[:size]

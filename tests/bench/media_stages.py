@@ -1,15 +1,15 @@
-"""What each stage of one image's road costs: `sluice.media.picture` taken apart."""
+"""What each stage of one image's road costs: `sluice.media.decoding.picture` taken apart."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from time import thread_time
 
-from sluice.media import colour, decode, pixels
-from sluice.media.limits import Limits
-from sluice.media.picture import _Tiles, anonymous
-from sluice.media.sniff import sniff
-from sluice.media.technical import WORKING_EDGE, technical
+from sluice.media.decoding import colour, decode, tiles
+from sluice.media.decoding.limits import Limits
+from sluice.media.decoding.picture import _Tiles, anonymous
+from sluice.media.decoding.sniff import sniff
+from sluice.media.decoding.technical import WORKING_EDGE, technical
 from tests.bench.tables import Cell, Table
 
 STAGES = ("sniff", "structure", "verify", "decode", "colour", "tiles", "working size", "technical", "sha256", "other")
@@ -45,7 +45,7 @@ def _steps(data: bytes) -> Taken:
     bare = decode._bare(data, kind, LIMITS)
     image = decode._loaded(decode._verified(bare.data, kind, LIMITS), bare.png)
     view = colour.views(image, bare)[0]
-    working = pixels.within(view, WORKING_EDGE)
+    working = tiles.within(view, WORKING_EDGE)
     return {
         "sniff": lambda: sniff(data, LIMITS.formats),
         "structure": lambda: decode._bare(data, kind, LIMITS),
@@ -55,7 +55,7 @@ def _steps(data: bytes) -> Taken:
         ),
         "colour": lambda: colour.views(image, bare),
         "tiles": lambda: _Tiles(LIMITS).add(view),
-        "working size": lambda: pixels.within(view, WORKING_EDGE),
+        "working size": lambda: tiles.within(view, WORKING_EDGE),
         "technical": lambda: technical(working, view),
         "sha256": lambda: hashlib.sha256(data).hexdigest(),
         "whole": lambda: anonymous(data, LIMITS),

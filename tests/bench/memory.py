@@ -16,7 +16,7 @@ from time import monotonic, sleep
 from confluent_kafka import Producer
 from PIL import Image as Pillow
 
-from sluice.bus.client import FETCH_MAX_BYTES
+from sluice.kafka.client import FETCH_MAX_BYTES
 from sluice.settings import MIB, Settings
 from sluice_schemas import Generator, Image, ImageGenerated, encode
 from tests.chaos.stage import Stage

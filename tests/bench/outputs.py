@@ -7,10 +7,11 @@ from random import Random
 
 import numpy as np
 
-from sluice.bus.codec import Codec, framing_of
-from sluice.core.domain import Job, Message, Partition, Picture, Provenance, Record, Scores
-from sluice.core.outcomes import EPOCH, Clerk, Subject
-from sluice.core.policy import CONCEPTS
+from sluice.core.records import Message, Partition, Record
+from sluice.kafka.codec import Codec, framing_of
+from sluice.moderation.policy import CONCEPTS
+from sluice.moderation.values import Job, Picture, Provenance, Scores
+from sluice.moderation.verdicts import EPOCH, Subject, VerdictBuilder
 from sluice.policies import preset
 from sluice.settings import Registry, Topics
 from sluice_schemas import Clip, Concept, Generator, Image, ImageGenerated, Mode, ModelRef, Technical, Timings
@@ -25,7 +26,9 @@ def outputs(count: int, topics: Topics, *, seed: int = 1) -> Iterator[tuple[Mess
     dice, policy = Random(seed), preset("balanced")
     models = tuple(ModelRef(role, "openai", "main", sha256(role.encode()).hexdigest(), "float16") for role in ROLES)
     provenance = Provenance(models, sha256(b"pixels").hexdigest())
-    clerk = Clerk(policy.ref, provenance, Mode.ENFORCE, "worker-0", max_value_bytes=65536, include_inline_images=False)
+    clerk = VerdictBuilder(
+        policy.ref, provenance, Mode.ENFORCE, "worker-0", max_value_bytes=65536, include_inline_images=False
+    )
     codec = Codec(framing_of(Registry(), topics), topics, "/sluice/sluice", 2**21)
     for number in range(count):
         subject, scores = _subject(number, topics.images, dice), _scores(dice)

@@ -22,11 +22,12 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
-from sluice import app
 from sluice.cli.run import Stop
-from sluice.core.domain import Batch, FillReason, Judged, Picture
-from sluice.judging import CLOCKS
+from sluice.moderation.values import Judged, Picture
+from sluice.services.moderator import app
+from sluice.services.moderator.judging import CLOCKS
 from sluice.settings.sources import load
+from sluice.stream.batch import Batch, FillReason
 from sluice.telemetry.metrics import Meter
 from tests.bench import blank, rig
 from tests.bench.overhead_ends import fill, on_kafka, turning

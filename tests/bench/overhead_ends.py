@@ -7,15 +7,17 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-from sluice.bus.client import consumer_config, open_producer, plain_producer_config, producer_config
-from sluice.bus.committer import KafkaCommitter
-from sluice.core.batcher import Batcher
-from sluice.core.deadletter import Fuse
-from sluice.core.domain import GroupMetadata, Judged, Message, Offsets, Outcome, Record, next_offsets
-from sluice.core.loop import Loop, Pace
-from sluice.core.seams import Observe, ObserveAll
-from sluice.judging import CLOCKS
+from sluice.core.metrics import Observe, ObserveAll
+from sluice.core.records import GroupMetadata, Message, Offsets, Record
+from sluice.kafka.client import consumer_config, open_producer, plain_producer_config, producer_config
+from sluice.kafka.committer import KafkaCommitter
+from sluice.moderation.values import Judged, Judgement
+from sluice.services.moderator.judging import CLOCKS
 from sluice.settings import Kafka
+from sluice.stream.batcher import Batcher
+from sluice.stream.fuse import Fuse
+from sluice.stream.loop import Loop, Pace
+from sluice.stream.outcome import Outcome, next_offsets
 from tests.bench.overhead_stages import BATCH, PLACE, TOPICS, Way, counting
 from tests.bench.rig import joined
 from tests.support.books import books
@@ -46,16 +48,19 @@ class Idle:
     def group_metadata(self) -> GroupMetadata:
         """Return none."""
 
+    def serve(self) -> None:
+        """Nothing is reported here."""
+
     def commit(self, messages: Sequence[Message], offsets: Offsets, group: GroupMetadata) -> None:
         """Count the messages."""
         del offsets, group
         self.published += len(messages)
 
 
-def turning(outcomes: list[Outcome], observe: Observe, observe_all: ObserveAll | None = None) -> Way:
+def turning(outcomes: Sequence[Judgement], observe: Observe, observe_all: ObserveAll | None = None) -> Way:
     """Return what turns of the loop cost that launch and land as much as may fly, source and committer aside."""
     idle = Idle([outcome.record for outcome in outcomes])
-    landed: Future[list[Outcome]] = Future()
+    landed: Future[Sequence[Outcome]] = Future()
     landed.set_result(outcomes)
     loop = Loop(
         idle,
@@ -66,7 +71,7 @@ def turning(outcomes: list[Outcome], observe: Observe, observe_all: ObserveAll |
         Pace(4, 20.0, 2.0),
         clock=CLOCKS.monotonic,
         sleep=time.sleep,
-        books=books(observe=observe, observe_all=observe_all, clock=CLOCKS.monotonic, now_s=time.time),
+        metrics=books(observe=observe, observe_all=observe_all, clock=CLOCKS.monotonic, now_s=time.time),
     )
     each = len(outcomes[0].messages)
 

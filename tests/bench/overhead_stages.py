@@ -13,26 +13,21 @@ from hashlib import sha256
 from statistics import median
 from typing import Any
 
-from sluice.bus.codec import Codec
-from sluice.core.domain import (
-    Batch,
-    Job,
-    Partition,
-    Picture,
-    Provenance,
-    Record,
-    Scores,
-)
 from sluice.core.errors import Rejection
-from sluice.core.outcomes import Clerk, Subject
-from sluice.core.pipeline import Pipeline, Steps
-from sluice.core.seams import Begun, Observe
-from sluice.core.spans import process_span
-from sluice.judging import CLOCKS
-from sluice.media.fetch import Fetcher
+from sluice.core.metrics import Observe
+from sluice.core.records import Partition, Record
+from sluice.kafka.codec import Codec
+from sluice.media.fetching.fetcher import Fetcher
+from sluice.moderation.pipeline import Pipeline, Steps
+from sluice.moderation.ports import Began
+from sluice.moderation.values import Job, Picture, Provenance, Scores
+from sluice.moderation.verdicts import Subject, VerdictBuilder
 from sluice.policies import chosen
+from sluice.services.moderator.judging import CLOCKS
 from sluice.settings import Fetch, Media, Topics
 from sluice.settings import Policy as PolicySettings
+from sluice.stream.batch import Batch
+from sluice.stream.tracing import process_span
 from sluice_schemas import (
     CloudEvent,
     Generator,
@@ -87,7 +82,7 @@ class Aside(Executor):
         return done
 
 
-def scored(jobs: Sequence[Job], begun: Begun) -> Future[list[Scores | Rejection]]:
+def scored(jobs: Sequence[Job], begun: Began) -> Future[list[Scores | Rejection]]:
     """Score alike."""
     begun()
     done: Future[list[Scores | Rejection]] = Future()
@@ -100,7 +95,7 @@ def road(observe: Observe) -> Iterator[Pipeline]:
     """Lay the product's road, with decoders and models that answer at once."""
     policy = chosen(PolicySettings())
     codec = Codec(SingleObjectFraming(), TOPICS, "/sluice/bench", Media().max_event_bytes)
-    clerk = Clerk(
+    clerk = VerdictBuilder(
         policy.ref,
         Provenance((MODEL, replace(MODEL, role="clip")), "0" * 64),
         Mode.ENFORCE,
@@ -122,7 +117,7 @@ def road(observe: Observe) -> Iterator[Pipeline]:
 
 def on_the_road(pipeline: Pipeline, batch: Batch) -> dict[str, Way]:
     """Return the stages that a batch's thread runs; `road` is all of them and what holds them together."""
-    steps, clerk, records = pipeline.steps, pipeline.clerk, batch.records
+    steps, clerk, records = pipeline.steps, pipeline.verdicts, batch.records
     read = [steps.decode(record) for record in records]
     subjects = [
         Subject(record, event, Job(SEEN, event.prompt), TIMINGS) for record, event in zip(records, read, strict=True)

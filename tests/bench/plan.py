@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from math import ceil
 from pathlib import Path
 
-from sluice.bus.topics import specs
+from sluice.kafka.topics import specs
 from sluice.settings import Batching, Media, Topics
 from tests.bench.facts import CORES_OF_A_GPU, FACTS, MIX, Facts
 from tests.bench.fleet import Ages, Fleet, deaths, rollout, simulate

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import psutil
 
-from sluice.bus.client import FETCH_MAX_BYTES, Config, consumer_config, open_consumer
+from sluice.kafka.client import FETCH_MAX_BYTES, Config, consumer_config, open_consumer
 from sluice.settings import MIB, Kafka
 from tests.bench.rates import Rates
 from tests.bench.rig import consumed, event, fill, joined, stage

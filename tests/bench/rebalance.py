@@ -16,8 +16,8 @@ from statistics import median
 from threading import Event, Thread
 from time import monotonic, sleep, time
 
-from sluice.bus.client import open_consumer, open_producer, plain_producer_config, reader_config
-from sluice.bus.reader import Reader
+from sluice.kafka.client import open_consumer, open_producer, plain_producer_config, reader_config
+from sluice.kafka.reader import Reader
 from sluice.settings import Kafka
 from sluice_schemas import Verdict, decode
 from tests.bench.rig import consuming, event, mortal, stage

@@ -23,9 +23,9 @@ import numpy as np
 import psutil
 from PIL import Image as Pillow
 
-from sluice.bus.client import Config, open_consumer, open_producer, plain_producer_config, reader_config
-from sluice.bus.reader import Reader
-from sluice.bus.source import KafkaSource
+from sluice.kafka.client import Config, open_consumer, open_producer, plain_producer_config, reader_config
+from sluice.kafka.reader import Reader
+from sluice.kafka.source import KafkaSource
 from sluice.settings import Kafka
 from sluice_schemas import Generator, Image, ImageGenerated
 from sluice_schemas.wire import encode

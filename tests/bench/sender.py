@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Self
 
-from sluice.bus.client import open_producer, plain_producer_config
+from sluice.kafka.client import open_producer, plain_producer_config
 from sluice.settings import Kafka
 from tests.bench.rig import event
 

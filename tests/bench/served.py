@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 
 import litserve
 
-from sluice.core.domain import Job, Scores
 from sluice.core.errors import Rejection
-from sluice.media.limits import Limits
-from sluice.media.picture import picture
+from sluice.media.decoding.limits import Limits
+from sluice.media.decoding.picture import picture
 from sluice.models.load import load
+from sluice.moderation.values import Job, Scores
 from sluice.settings import Batching, Media, Models
 from tests.bench.endtoend import CORES
 

@@ -22,8 +22,8 @@ import httpx
 import torch
 from confluent_kafka import Message
 
-from sluice.bus.embedded import free_port, start_leashed, stop_leashed
 from sluice.cli.run import Stop
+from sluice.demo.embedded_broker import free_port, start_leashed, stop_leashed
 from sluice.settings import Settings
 from sluice.settings.sources import load
 from sluice_schemas import ImageGenerated, decode

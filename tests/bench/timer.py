@@ -6,9 +6,10 @@ It stands here to be compared with (`python -m tests.bench latency`, `batching`)
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 
-from sluice.core.batcher import Batcher
-from sluice.core.domain import Batch, Partition, Record
-from sluice.core.poison import NOBODY, Suspects
+from sluice.core.records import Partition, Record
+from sluice.stream.batch import Batch
+from sluice.stream.batcher import Batcher
+from sluice.stream.poison import NO_SUSPECTS, Suspects
 
 
 class FillTimer(Batcher):
@@ -26,7 +27,7 @@ class FillTimer(Batcher):
         super().add(records)
         self._since_s.extend([self._clock()] * (len(self) - before))
 
-    def cut(self, now_s: float, suspects: Suspects = NOBODY, *, greedy: bool) -> Batch | None:  # noqa: ARG002
+    def cut(self, now_s: float, suspects: Suspects = NO_SUSPECTS, *, greedy: bool) -> Batch | None:  # noqa: ARG002
         """Return the next batch: a full one, or a partial one that is old enough."""
         aged = bool(self._since_s) and now_s - self._since_s[0] >= self._max_age_s
         batch = super().cut(now_s, suspects, greedy=aged)

@@ -16,7 +16,8 @@ from zlib import crc32
 
 from confluent_kafka import TopicPartition
 
-from sluice.bus.client import (
+from sluice.core.records import Message, Offsets, Partition
+from sluice.kafka.client import (
     Config,
     consumer_config,
     open_consumer,
@@ -24,9 +25,8 @@ from sluice.bus.client import (
     plain_producer_config,
     producer_config,
 )
-from sluice.bus.committer import KafkaCommitter
-from sluice.bus.source import KafkaSource
-from sluice.core.domain import Message, Offsets, Partition
+from sluice.kafka.committer import KafkaCommitter
+from sluice.kafka.source import KafkaSource
 from sluice.settings import Batching, Topics
 from tests.bench.outputs import outputs
 from tests.bench.rates import Rates, Work, in_turn

@@ -11,10 +11,13 @@ from heapq import heappop, heappush
 from itertools import count
 from random import Random
 
-from sluice.core.batcher import Batcher
-from sluice.core.deadletter import Fuse
-from sluice.core.domain import Batch, Judged, Message, Outcome, Partition, Record
-from sluice.core.loop import Loop, Pace
+from sluice.core.records import Message, Partition, Record
+from sluice.moderation.values import Judged, Judgement
+from sluice.stream.batch import Batch
+from sluice.stream.batcher import Batcher
+from sluice.stream.fuse import Fuse
+from sluice.stream.loop import Loop, Pace
+from sluice.stream.outcome import Outcome
 from tests.support.books import books
 from tests.support.outcomes import judged
 
@@ -65,7 +68,7 @@ class World:
     _paused: bool = False
     _prepared_s: float = 0.0
     _free_s: float = 0.0
-    _due: list[tuple[float, int, Future[list[Outcome]], list[Outcome]]] = field(default_factory=list)
+    _due: list[tuple[float, int, Future[Sequence[Outcome]], list[Judgement]]] = field(default_factory=list)
     _tickets: "count[int]" = field(default_factory=count)
 
     def advance(self, seconds: float) -> None:
@@ -105,10 +108,13 @@ class World:
     def group_metadata(self) -> None:
         """Return nothing: nobody looks inside."""
 
+    def serve(self) -> None:
+        """Nothing is reported here."""
+
     def close(self) -> None:
         """Leave nothing."""
 
-    def launch(self, batch: Batch) -> Future[list[Outcome]]:
+    def launch(self, batch: Batch) -> Future[Sequence[Outcome]]:
         """Prepare the batch and queue it at the device."""
         size = len(batch.records)
         self._prepared_s = max(self._prepared_s, self.now_s) + size * self.service.prepare_ms / 1000
@@ -117,8 +123,8 @@ class World:
         self._free_s = max(ready_s, self._free_s) + scored_s
         self.busy_s += scored_s
         self.batches.append(size)
-        future: Future[list[Outcome]] = Future()
-        outcomes: list[Outcome] = [outcome(record) for record in batch.records]
+        future: Future[Sequence[Outcome]] = Future()
+        outcomes: list[Judgement] = [outcome(record) for record in batch.records]
         heappush(self._due, (self._free_s, next(self._tickets), future, outcomes))
         return future
 
@@ -139,13 +145,13 @@ def played(world: World, batcher: Batcher, pace: Pace) -> World:
     loop = Loop(
         source=world,
         committer=world,
-        road=world.launch,
+        start_batch=world.launch,
         batcher=batcher,
         fuse=Fuse(1.0, 1000, 1000),
         pace=pace,
         clock=lambda: world.now_s,
         sleep=world.advance,
-        books=books(),
+        metrics=books(),
     )
     while len(world.ages_s) < len(world.arrivals_s):
         loop.turn()

@@ -8,8 +8,8 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from sluice.bus.client import open_admin
 from sluice.core.deadline import Deadline
+from sluice.kafka.client import open_admin
 
 ANSWER_WITHIN_S = 120.0
 ASK_AGAIN_S = 5.0

@@ -21,15 +21,15 @@ from threading import Thread
 
 import numpy as np
 
-from sluice import app
 from sluice.cli.frame import tell
 from sluice.cli.run import Stop
-from sluice.core.domain import Job, Picture, Scores, Thumbnail
 from sluice.core.errors import Rejection, Unreadable
-from sluice.core.policy import CONCEPTS
-from sluice.core.seams import Observe
-from sluice.models.lane import Lane, Pulse
+from sluice.core.metrics import Observe
 from sluice.models.load import Turning
+from sluice.models.worker import Lane, Pulse
+from sluice.moderation.policy import CONCEPTS
+from sluice.moderation.values import Job, Picture, Scores, Thumbnail
+from sluice.services.moderator import app
 from sluice.settings import Media, Models
 from sluice.settings.sources import load
 from sluice_schemas import Clip, Concept, ModelRef, Technical

@@ -9,9 +9,9 @@ from uuid import uuid4
 
 from confluent_kafka import TopicPartition
 
-from sluice.bus import topics
-from sluice.bus.client import admin_config, consumer_config, open_admin, open_consumer
-from sluice.bus.farewell import bury
+from sluice.demo.evict_members import bury
+from sluice.kafka import topics
+from sluice.kafka.client import admin_config, consumer_config, open_admin, open_consumer
 from sluice.settings import Kafka, Media
 from sluice.settings import Topics as TopicSettings
 from sluice.settings.environment import without_settings
@@ -52,7 +52,7 @@ class Stage:
     shelf: Shelf | None = None
     """Where pictures lie that do not travel with their events."""
     evicts: bool = True
-    """Whether the broker gives up dead members; see `sluice.bus.farewell`."""
+    """Whether the broker gives up dead members; see `sluice.demo.evict_members`."""
     name: str = field(default_factory=lambda: uuid4().hex[:8])
 
     @property

@@ -13,10 +13,10 @@ from time import monotonic
 
 import pytest
 
-from sluice.bus.committer import KafkaCommitter
 from sluice.core.deadline import Deadline
-from sluice.core.domain import GroupMetadata, Message, Partition
 from sluice.core.errors import Fenced, TransactionAborted
+from sluice.core.records import GroupMetadata, Message, Partition
+from sluice.kafka.committer import KafkaCommitter
 from tests.chaos.proxy import Proxy
 from tests.chaos.wire import Act, Api, Request, Rule, of
 from tests.support.brokers import KAFKA, Cluster

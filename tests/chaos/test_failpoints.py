@@ -6,10 +6,10 @@ from threading import Event
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from sluice import app
-from sluice.bus.client import consumer_config, producer_config
-from sluice.media.pool import DecoderPool
+from sluice.kafka.client import consumer_config, producer_config
+from sluice.media.workers.pool import DecoderPool
 from sluice.models.load import load
+from sluice.services.moderator import app
 from sluice.settings import Kafka
 from tests.chaos.failpoints import POINTS, Order, Trap
 

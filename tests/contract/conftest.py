@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sluice.bus.acls import Role
+from sluice.kafka.acls import Role
 from tests.support.locked import LockedBroker, locked_broker
 
 

@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from sluice.bus.asking import Commits
+from sluice.kafka.group_offsets import Commits
 from sluice.settings import Kafka
 from tests.support.mock_cluster import Api, MockCluster
 

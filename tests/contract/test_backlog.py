@@ -10,11 +10,11 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from sluice.bus.asking import Commits
-from sluice.bus.backlog import Backlog, Standing, backlog, with_ages
-from sluice.bus.client import admin_config, consumer_config, open_admin, open_consumer
 from sluice.core.deadline import Deadline
 from sluice.core.errors import BadSettings, BrokerLost
+from sluice.kafka.client import admin_config, consumer_config, open_admin, open_consumer
+from sluice.kafka.group_lag import Backlog, Standing, backlog, with_ages
+from sluice.kafka.group_offsets import Commits
 from sluice.settings import Kafka
 from tests.support.brokers import EMBEDDED, KAFKA
 
@@ -150,7 +150,7 @@ def test_a_topic_that_is_not_there_names_the_command_that_makes_it(kafka: Kafka,
 
 
 def test_without_a_broker_nothing_can_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sluice.bus.backlog.TIMEOUT_S", 0.3)
+    monkeypatch.setattr("sluice.kafka.group_lag.TIMEOUT_S", 0.3)
     kafka = Kafka(bootstrap_servers="127.0.0.1:1", group_id="g")
     admin = open_admin(admin_config(kafka), lambda _: None)
     with pytest.raises(BrokerLost, match=r"kafka\.bootstrap_servers"):

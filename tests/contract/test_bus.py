@@ -5,8 +5,8 @@ from contextlib import closing
 
 import pytest
 
-from sluice.core.domain import GroupMetadata, Message
 from sluice.core.errors import Fenced, TransactionAborted
+from sluice.core.records import GroupMetadata, Message
 from tests.support.brokers import EMBEDDED, KAFKA
 from tests.support.buses import PARTITIONS, Bus, Diary, FakeBus, KafkaBus, Member, until
 

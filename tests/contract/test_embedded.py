@@ -4,9 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sluice.bus import topics
-from sluice.bus.client import admin_config, open_admin
-from sluice.bus.embedded import embedded_broker
+from sluice.demo.embedded_broker import embedded_broker
+from sluice.kafka import topics
+from sluice.kafka.client import admin_config, open_admin
 from sluice.settings import Kafka, Media, Topics
 from tests.support import commands
 from tests.support.brokers import EMBEDDED
@@ -14,7 +14,7 @@ from tests.support.brokers import EMBEDDED
 pytestmark = [*EMBEDDED]
 HOLDER = """
 import pathlib, sys, time
-from sluice.bus.embedded import embedded_broker
+from sluice.demo.embedded_broker import embedded_broker
 with embedded_broker(pathlib.Path(sys.argv[1])) as address:
     print(address, flush=True)
     time.sleep(600)

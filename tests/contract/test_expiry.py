@@ -12,11 +12,10 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
-from sluice.bus import diagnosis, limits
-from sluice.bus.admission import enter
-from sluice.bus.asking import Commits
-from sluice.bus.backlog import Backlog, backlog
-from sluice.bus.client import (
+from sluice.core.errors import BadSettings, Denied, ImagesExpired
+from sluice.core.records import Record
+from sluice.kafka import broker_limits, cluster_checks
+from sluice.kafka.client import (
     admin_config,
     consumer_config,
     open_admin,
@@ -25,9 +24,10 @@ from sluice.bus.client import (
     plain_producer_config,
     producer_config,
 )
-from sluice.bus.source import KafkaSource
-from sluice.core.domain import Record
-from sluice.core.errors import BadSettings, Denied, ImagesExpired
+from sluice.kafka.group_lag import Backlog, backlog
+from sluice.kafka.group_offsets import Commits
+from sluice.kafka.preflight import enter
+from sluice.kafka.source import KafkaSource
 from sluice.settings import Kafka, Topics
 from tests.support.brokers import EMBEDDED, KAFKA
 from tests.support.expiries import expiry_of
@@ -193,8 +193,8 @@ def test_a_group_of_another_assignor_is_left_after_the_deadline_and_the_doctor_k
         other.subscribe([world.topic])
         while not other.assignment():
             other.poll(0.05)
-        found = diagnosis.group(world.admin, world.kafka.group_id)
-        assert found == diagnosis.Group(("other@127.0.0.1",), "classic", "cooperative-sticky")
+        found = cluster_checks.group(world.admin, world.kafka.group_id)
+        assert found == cluster_checks.Group(("other@127.0.0.1",), "classic", "cooperative-sticky")
         with world.source() as source, pytest.raises(Denied, match=r"kafka\.group_id"):
             read(source, lambda _: not source.trouble)
 
@@ -224,9 +224,9 @@ def test_a_session_that_the_brokers_do_not_allow_is_named(kafka_address: str) ->
 
 @pytest.mark.kafka
 def test_the_brokers_tell_how_long_a_transaction_may_take(world: World) -> None:
-    allowed = limits.limits(world.admin, PATIENCE_S)
+    allowed = broker_limits.limits(world.admin, PATIENCE_S)
     assert allowed["transaction.max.timeout.ms"] == 900_000
-    assert list(limits.beyond(world.kafka, allowed)) == []
+    assert list(broker_limits.beyond(world.kafka, allowed)) == []
     asked = world.kafka.model_copy(update={"transaction_timeout_s": 1200.0})
     with pytest.raises(BadSettings, match=r"kafka\.transaction_timeout_s is 1200, the brokers allow at most 900"):
         enter(asked, Topics(images=world.topic), time.monotonic)

@@ -10,8 +10,8 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.cimpl import NewTopic
 
-from sluice.bus.asking import AskCommits, Commits
-from sluice.bus.client import (
+from sluice.core.records import Partition
+from sluice.kafka.client import (
     admin_config,
     consumer_config,
     open_admin,
@@ -20,10 +20,11 @@ from sluice.bus.client import (
     plain_producer_config,
     producer_config,
 )
-from sluice.bus.lag import Ends
-from sluice.bus.source import KafkaSource
-from sluice.core.domain import Extent, Partition
+from sluice.kafka.end_offsets import Ends
+from sluice.kafka.group_offsets import AskCommits, Commits
+from sluice.kafka.source import KafkaSource
 from sluice.settings import Kafka
+from sluice.stream.ports import PartitionEnd
 from tests.support.brokers import EMBEDDED, KAFKA
 from tests.support.expiries import expiry_of
 
@@ -61,7 +62,9 @@ def source(kafka: Kafka, place: Partition) -> Iterator[KafkaSource]:
         yield made
 
 
-def known(ends: Ends, place: Partition, source: KafkaSource | None = None, *, settled: int | None = None) -> Extent:
+def known(
+    ends: Ends, place: Partition, source: KafkaSource | None = None, *, settled: int | None = None
+) -> PartitionEnd:
     """Ask, and read, until so much is settled."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
@@ -82,10 +85,10 @@ def test_what_was_committed_before_is_settled_and_what_came_since_is_not(
         producer.produce(place.topic, b"v")
     assert producer.flush(PATIENCE_S) == 0
     ends = Ends.of(kafka, commits, {}, every_s=0.1, clock=time.monotonic)
-    assert known(ends, place) == Extent(5, None)
+    assert known(ends, place) == PartitionEnd(5, None)
     with closing(open_consumer(consumer_config(kafka), lambda _: None)) as consumer:
         consumer.commit(offsets=[TopicPartition(place.topic, place.index, 3)], asynchronous=False)
-    assert known(ends, place, settled=3) == Extent(5, 3)
+    assert known(ends, place, settled=3) == PartitionEnd(5, 3)
 
 
 def test_the_marker_of_a_transaction_is_settled_once_reading_has_passed_it(
@@ -98,4 +101,4 @@ def test_the_marker_of_a_transaction_is_settled_once_reading_has_passed_it(
         producer.produce(place.topic, b"v")
     producer.commit_transaction(PATIENCE_S)
     ends = Ends.of(kafka, commits, source.reached, every_s=0.1, clock=time.monotonic)
-    assert known(ends, place, source, settled=6) == Extent(6, 6)
+    assert known(ends, place, source, settled=6) == PartitionEnd(6, 6)

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AclBindingFilter, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 
-from sluice import app
-from sluice.bus.acls import Acl, Role, least, script
-from sluice.bus.client import open_producer, plain_producer_config
-from sluice.bus.reader import requeue
 from sluice.cli.frame import exit_code
 from sluice.core.deadline import Deadline
 from sluice.core.errors import Denied
 from sluice.doctor import Row, examine
+from sluice.kafka.acls import Acl, Role, least, script
+from sluice.kafka.client import open_producer, plain_producer_config
+from sluice.kafka.reader import requeue
+from sluice.services.moderator import app
 from sluice.settings import Kafka, Settings, Topics
 from sluice.settings.environment import without_settings
 from tests.support.brokers import KAFKA

@@ -7,10 +7,10 @@ from contextlib import closing
 
 import pytest
 
-from sluice.bus.source import KafkaSource
 from sluice.core.deadline import Deadline
-from sluice.core.domain import Message
 from sluice.core.errors import BadSettings, Fatal
+from sluice.core.records import Message
+from sluice.kafka.source import KafkaSource
 from tests.support.brokers import KAFKA
 from tests.support.buses import KafkaBus, Member, until
 

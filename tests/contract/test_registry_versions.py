@@ -11,9 +11,9 @@ import fastavro
 import httpx
 import pytest
 
-from sluice.bus.codec import Codec
-from sluice.core.domain import Partition, Record
 from sluice.core.errors import Undecodable
+from sluice.core.records import Partition, Record
+from sluice.kafka.codec import Codec
 from sluice.settings import Topics
 from sluice_schemas.registry import ConfluentFraming, connect
 from sluice_schemas.released import newest

@@ -18,8 +18,13 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Producer
 from typer.testing import CliRunner, Result
 
-from sluice.bus.acls import Role
-from sluice.bus.client import (
+from sluice.cli import app as cli
+from sluice.cli.frame import Invocation
+from sluice.core.deadline import Deadline
+from sluice.core.errors import Denied
+from sluice.core.records import Partition, Record
+from sluice.kafka.acls import Role
+from sluice.kafka.client import (
     admin_config,
     consumer_config,
     open_admin,
@@ -27,12 +32,7 @@ from sluice.bus.client import (
     plain_producer_config,
     producer_config,
 )
-from sluice.bus.codec import Codec
-from sluice.cli import app as cli
-from sluice.cli.frame import Invocation
-from sluice.core.deadline import Deadline
-from sluice.core.domain import Partition, Record
-from sluice.core.errors import Denied
+from sluice.kafka.codec import Codec
 from sluice.settings.environment import without_settings
 from sluice_schemas.registry import ConfluentFraming, connect
 from tests.contract.test_registry import address as registry_address

@@ -9,8 +9,11 @@ from datetime import UTC, datetime
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from sluice.bus import topics
-from sluice.bus.client import (
+from sluice.core.deadline import Deadline
+from sluice.core.errors import BadSettings, BrokerLost, Fatal
+from sluice.core.records import Record
+from sluice.kafka import topics
+from sluice.kafka.client import (
     admin_config,
     open_admin,
     open_consumer,
@@ -18,10 +21,7 @@ from sluice.bus.client import (
     plain_producer_config,
     reader_config,
 )
-from sluice.bus.reader import Reader, Start, requeue
-from sluice.core.deadline import Deadline
-from sluice.core.domain import Record
-from sluice.core.errors import BadSettings, BrokerLost, Fatal
+from sluice.kafka.reader import Reader, Start, requeue
 from sluice.settings import Kafka, Media, Topics
 from sluice_schemas import DeadLetter, DeadLetterError, Header, Source
 from tests.support.brokers import EMBEDDED, KAFKA

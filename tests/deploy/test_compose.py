@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sluice.bus.client import consumer_config
+from sluice.kafka.client import consumer_config
 from sluice.settings import Settings, sources
 from sluice.settings.environment import without_settings
 from sluice_sim import arguments

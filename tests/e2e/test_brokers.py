@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
-from sluice.bus.client import (
+from sluice.kafka.client import (
     admin_config,
     consumer_config,
     open_admin,

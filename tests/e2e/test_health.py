@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from sluice.core.events import EVENTS
-from sluice.models.canaries import SHIPPED
+from sluice.core.log_events import EVENTS
+from sluice.services.moderator.self_test_file import SHIPPED
 from tests.chaos.stage import Stage
 from tests.chaos.worker import Worker
 from tests.support.brokers import EMBEDDED

@@ -13,9 +13,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from typer.testing import CliRunner
 
-from sluice.bus import diagnosis
 from sluice.cli import app
 from sluice.cli.frame import Invocation
+from sluice.kafka import cluster_checks
 from tests.support.brokers import EMBEDDED
 from tests.support.canaries import Canary, holds
 from tests.support.evidence import EVENTS, KEY, Evidence, Place, gather, settings
@@ -121,7 +121,7 @@ def test_doctor_tells_that_nobody_answers_and_no_password(
         "SLUICE_REGISTRY__USERNAME": "planter",
     }
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(diagnosis, "TIMEOUT_S", 1.0)
+    monkeypatch.setattr(cluster_checks, "TIMEOUT_S", 1.0)
     result = CliRunner().invoke(app, ["doctor"], obj=Invocation(), env=given | settings(tmp_path))
     said = (result.output + "".join(capfd.readouterr())).encode()
     assert said.count(b"fail") >= 3

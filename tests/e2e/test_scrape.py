@@ -10,7 +10,7 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sluice.telemetry.meanings import MEANINGS
+from sluice.telemetry.catalogue import METRICS
 from sluice.telemetry.reference import prometheus_name
 from sluice_sim.options import Options, Shares
 from sluice_sim.sender import Delivery, send
@@ -109,7 +109,7 @@ def unknown(found: Figures) -> set[str]:
     """Return the series whose name or labels the documentation does not have."""
     documented = {
         prometheus_name(name, meaning): frozenset(label.replace(".", "_") for label in meaning.labels)
-        for name, meaning in MEANINGS.items()
+        for name, meaning in METRICS.items()
     }
     series = {
         (name.removesuffix("_bucket").removesuffix("_sum").removesuffix("_count"), frozenset(dict(labels)) - {"le"})

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sluice.report.claim import verdicts_in
+from sluice.services.moderator.claim import verdicts_in
 from sluice_schemas import encode
 from sluice_sim import scenes
 from tests.support import commands

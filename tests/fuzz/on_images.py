@@ -12,13 +12,13 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from sluice.core.domain import Picture, Thumbnail
 from sluice.core.errors import Unreadable
-from sluice.media import gif, png
-from sluice.media.limits import REASONS, Limits
-from sluice.media.picture import picture
-from sluice.media.pixels import EDGE
-from sluice.media.wire import Garbled, receive_picture, send_picture, send_unreadable
+from sluice.media.decoding import gif, png
+from sluice.media.decoding.limits import REASONS, Limits
+from sluice.media.decoding.picture import picture
+from sluice.media.decoding.tiles import EDGE
+from sluice.media.workers.protocol import Garbled, receive_picture, send_picture, send_unreadable
+from sluice.moderation.values import Picture, Thumbnail
 from sluice_schemas import Technical
 from tests.fuzz.target import Target
 from tests.support.images import animation, chunk, encode, solid, with_chunk

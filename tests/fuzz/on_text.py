@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from sluice.core.errors import BadSettings, Refused
-from sluice.media.guards import Local, Stored, Web, check_addresses, parse
+from sluice.media.fetching.references import Local, Stored, Web, check_addresses, parse
 from sluice.policies import PRESETS, preset_text
 from sluice.policies import parse as parse_policy
 from tests.fuzz.target import Target

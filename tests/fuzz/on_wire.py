@@ -13,18 +13,20 @@ from uuid import UUID
 import httpx
 import numpy as np
 
-from sluice.bus.codec import Codec
-from sluice.bus.reader import requeue
 from sluice.cli.dlq import _fields, _row
 from sluice.cli.tail import LINES, plain_event
 from sluice.core.deadline import Deadline
-from sluice.core.domain import Batch, Decision, FillReason, Job, Judged, Partition, Picture, Provenance, Record, Scores
 from sluice.core.errors import BadSettings, Refused, Rejection
-from sluice.core.outcomes import Clerk
-from sluice.core.pipeline import Clocks, Pipeline, Steps
-from sluice.core.seams import Begun
-from sluice.media import guards
+from sluice.core.records import Partition, Record
+from sluice.kafka.codec import Codec
+from sluice.kafka.reader import requeue
+from sluice.media.fetching import references
+from sluice.moderation.pipeline import Clocks, Pipeline, Steps
+from sluice.moderation.ports import Began
+from sluice.moderation.values import Decision, Job, Judged, Picture, Provenance, Scores
+from sluice.moderation.verdicts import VerdictBuilder
 from sluice.settings import Topics
+from sluice.stream.batch import Batch, FillReason
 from sluice_schemas import (
     EVENTS,
     DeadLetter,
@@ -243,11 +245,11 @@ def _fetch(image: Image) -> Future[bytes]:
     if image.bytes is None:
         if not image.uri:
             raise Refused("no_image")
-        guards.parse(image.uri, RULES)
+        references.parse(image.uri, RULES)
     return _done(image.bytes or b"")
 
 
-def _score(jobs: Sequence[Job], begun: Begun) -> Future[list[Scores | Rejection]]:
+def _score(jobs: Sequence[Job], begun: Began) -> Future[list[Scores | Rejection]]:
     begun()
     return _done([Scores((), reference_has_nsfw=False, guard_band_recheck=False, clip=None) for _ in jobs])
 
@@ -264,7 +266,7 @@ PIPELINE = Pipeline(
         judge=lambda *_: Decision(Status.ALLOW, ()),
         encode=CODEC.encode,
     ),
-    Clerk(
+    VerdictBuilder(
         PolicyRef("fuzz", 1, "0" * 64),
         Provenance((ModelRef("safety", "m", "r", "d", "float32"),), "p"),
         Mode.ENFORCE,

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from sluice import models, policies
-from sluice.bus.acls import Acl, Kind, least
-from sluice.bus.topics import specs
+from sluice import policies
 from sluice.core.errors import BadSettings
+from sluice.kafka.acls import Acl, Kind, least
+from sluice.kafka.topics import specs
+from sluice.services.moderator import self_test_file
 from sluice.settings import Policy, Settings
 from sluice.settings.environment import without_settings
 from sluice.settings.sources import Loaded, load
@@ -19,7 +20,7 @@ from tests.helm.chart import CHART, EXAMPLES, NAMESPACE, Helm, Resource, example
 from tests.helm.pods import NAME, mounted, variables
 from tests.helm.policies import consumer, of, one
 
-SHIPPED = Path(str(models.__file__)).with_name("canaries.json")
+SHIPPED = self_test_file.SHIPPED
 KINDS: dict[str, Kind] = {"topic": "topic", "group": "group", "transactionalId": "transactional-id"}
 
 

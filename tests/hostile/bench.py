@@ -12,10 +12,10 @@ from pathlib import Path
 
 import psutil
 
-from sluice.core.domain import Picture
 from sluice.core.errors import Unreadable
-from sluice.core.seams import MetricName
-from sluice.media.pool import DecoderPool
+from sluice.core.metrics import MetricName
+from sluice.media.workers.pool import DecoderPool
+from sluice.moderation.values import Picture
 from sluice.settings import MIB, Media
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF")

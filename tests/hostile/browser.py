@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from sluice.core.domain import Pixels
+from sluice.moderation.values import Pixels
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PAGES = ("white", "black")

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageCms, PngImagePlugin
 
-from sluice.core.domain import Pixels
+from sluice.moderation.values import Pixels
 from tests.hostile import scenes
 from tests.hostile.specimen import Fate, Specimen
 from tests.support.images import chunk, encode, with_chunk

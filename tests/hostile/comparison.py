@@ -8,7 +8,7 @@ from itertools import islice, zip_longest
 from random import Random
 
 from sluice.core.errors import Unreadable
-from sluice.media.sniff import MIME, sniff
+from sluice.media.decoding.sniff import MIME, sniff
 from tests.hostile.bench import FORMATS, Bench, Notes
 from tests.hostile.browser import Browser
 from tests.hostile.specimen import Specimen

@@ -7,7 +7,7 @@ from random import Random
 
 from PIL import Image
 
-from sluice.core.domain import Pixels
+from sluice.moderation.values import Pixels
 from tests.hostile import scenes
 from tests.hostile.colours import SRGB, exif
 from tests.hostile.mpo import mpo

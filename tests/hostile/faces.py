@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sluice.core.domain import Pixels
+from sluice.moderation.values import Pixels
 from tests.hostile import scenes
 from tests.hostile.specimen import Fate, Specimen
 from tests.support.images import animation, encode

@@ -8,7 +8,7 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from sluice.core.domain import Pixels
+from sluice.moderation.values import Pixels
 from tests.hostile.specimen import Fate, Specimen
 from tests.support import metadata
 

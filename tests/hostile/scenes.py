@@ -6,7 +6,7 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from sluice.core.domain import Pixels
+from sluice.moderation.values import Pixels
 from sluice_sim.scenes import draw, sample
 
 UNSAFE = (40, 56, 0, 38, 57)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sluice.core.domain import Pixels
+from sluice.moderation.values import Pixels
 
 
 class Fate(StrEnum):

@@ -10,14 +10,16 @@ from itertools import islice
 
 import numpy as np
 
-from sluice.core.domain import Batch, FillReason, Judged, Outcome, Partition, Picture, Pixels, Record
-from sluice.core.pipeline import Pipeline, Steps
-from sluice.core.seams import unobserved
-from sluice.judging import CLOCKS, Judging, judging
-from sluice.media import pixels
-from sluice.media.fetch import Fetcher
-from sluice.media.limits import REASONS, Limits
+from sluice.core.metrics import unobserved
+from sluice.core.records import Partition, Record
+from sluice.media.decoding import tiles
+from sluice.media.decoding.limits import REASONS, Limits
+from sluice.media.fetching.fetcher import Fetcher
+from sluice.moderation.pipeline import Pipeline, Steps
+from sluice.moderation.values import Judged, Judgement, Picture, Pixels
+from sluice.services.moderator.judging import CLOCKS, Judging, judging
 from sluice.settings import MIB, Fetch, Media, Models, Settings
+from sluice.stream.batch import Batch, FillReason
 from sluice_schemas import Generator, Image, ImageGenerated, Status
 from tests.hostile.bench import FORMATS, Answer, Bench, Notes
 from tests.hostile.specimen import Fate, Specimen
@@ -67,7 +69,7 @@ class Trial:
         outcomes = {id(specimen): outcome for specimen, outcome in self._outcomes(asked, notes)}
         return [_result(specimen, notes, outcomes.get(id(specimen))) for specimen in batch]
 
-    def _outcomes(self, asked: Sequence[Specimen], notes: Notes) -> Iterator[tuple[Specimen, Outcome]]:
+    def _outcomes(self, asked: Sequence[Specimen], notes: Notes) -> Iterator[tuple[Specimen, Judgement]]:
         """Send files down the road of a batch of events."""
         if not asked:
             return
@@ -98,7 +100,7 @@ def starter() -> Iterator[Judging]:
         yield judge
 
 
-def complaints(specimen: Specimen, answer: Answer, outcome: Outcome | None) -> Iterator[str]:
+def complaints(specimen: Specimen, answer: Answer, outcome: Judgement | None) -> Iterator[str]:
     """Yield what should not have happened."""
     picture, status = answer.picture, outcome.verdict.status if outcome else None
     if (picture is None) != (answer.reason in REASONS):
@@ -135,9 +137,9 @@ def is_judged(look: Pixels, picture: Picture, tolerance: float) -> bool:
 def distance(look: Pixels, picture: Picture) -> float:
     """Return how far the tile of a look that is judged least is from its nearest judged tile, 0 to 255."""
     height, width = look.shape[:2]
-    layout = pixels.plan(height, width, tile_above_aspect=_LIMITS.tile_above_aspect, max_tiles=_LIMITS.max_tiles)
+    layout = tiles.plan(height, width, tile_above_aspect=_LIMITS.tile_above_aspect, max_tiles=_LIMITS.max_tiles)
     judged = picture.tiles.astype(np.int16)
-    return max(float(np.abs(judged - tile).mean(axis=(1, 2, 3)).min()) for tile in pixels.tiles(look.copy(), layout))
+    return max(float(np.abs(judged - tile).mean(axis=(1, 2, 3)).min()) for tile in tiles.tiles(look.copy(), layout))
 
 
 def _event(asked: Sequence[Specimen], record: Record) -> ImageGenerated:
@@ -149,7 +151,7 @@ def _event(asked: Sequence[Specimen], record: Record) -> ImageGenerated:
     )
 
 
-def _result(specimen: Specimen, notes: Notes, outcome: Outcome | None) -> Result:
+def _result(specimen: Specimen, notes: Notes, outcome: Judgement | None) -> Result:
     answer = notes[sha256(specimen.data).digest()]
     status = outcome.verdict.status if outcome else None
     found = tuple(complaints(specimen, answer, outcome))

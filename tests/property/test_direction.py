@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sluice.core.domain import Job, Pixels, Scores
 from sluice.core.errors import Unscorable
-from sluice.core.policy import Policy, Rules
 from sluice.models.clip import Ids, PromptEncoder, Tokenizer, unit
 from sluice.models.direction import LONGEST, SHORTEST, directed, lengths
-from sluice.models.guard import GuardBand
+from sluice.models.forward import Eyes, FixedShape, Passes
+from sluice.models.guard_band import GuardBand
 from sluice.models.safety import decide
 from sluice.models.scorer import Scorer, Text
-from sluice.models.sight import Eyes, FixedShape, Passes
+from sluice.moderation.policy import Policy, Rules
+from sluice.moderation.values import Job, Pixels, Scores
 from sluice_schemas import Status
 from tests.support import jobs, reference
 

@@ -8,18 +8,20 @@ innocent record for being near when somebody died. No record waits for company w
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
 import pytest
 
-from sluice.core.batcher import Batcher
-from sluice.core.deadletter import Fuse
-from sluice.core.domain import Batch, Notes, Outcome, Partition, Record
 from sluice.core.errors import DependencyDown, Fenced
-from sluice.core.loop import Loop, Pace
-from sluice.core.poison import Suspects, Watch
+from sluice.core.records import JournalEntry, Partition, Record
+from sluice.stream.batch import Batch
+from sluice.stream.batcher import Batcher
+from sluice.stream.fuse import Fuse
+from sluice.stream.loop import Loop, Pace
+from sluice.stream.outcome import Outcome
+from sluice.stream.poison import PoisonDetector, Suspects
 from tests.support.books import books
 from tests.support.fake_bus import FakeCluster, Fate
 from tests.support.outcomes import VERDICTS, judged, rejected
@@ -36,7 +38,7 @@ class Launched(NamedTuple):
 
     member: str
     batch: Batch
-    outcomes: Future[list[Outcome]]
+    outcomes: Future[Sequence[Outcome]]
 
 
 class Death(NamedTuple):
@@ -59,7 +61,7 @@ class World:
         self.poison: set[Record] = set()
         self.condemned: list[Record] = []
         self.deaths: list[Death] = []
-        self.journals: dict[str, Notes] = {}
+        self.journals: dict[str, JournalEntry] = {}
         self.rng = random.Random(seed)
         self.loop_type = loop_type
         self.cluster = FakeCluster(self.rng.randint(1, 4), self.rng)
@@ -88,11 +90,11 @@ class World:
         return all((self.cluster.committed_offset(p) or 0) == end for p, end in ends.items())
 
     def _start(self, name: str) -> Loop:
-        def keep(notes: Notes) -> None:
+        def keep(notes: JournalEntry) -> None:
             self.journals[name] = notes
 
-        def road(batch: Batch) -> Future[list[Outcome]]:
-            outcomes: Future[list[Outcome]] = Future()
+        def road(batch: Batch) -> Future[Sequence[Outcome]]:
+            outcomes: Future[Sequence[Outcome]] = Future()
             self.pending.append(Launched(name, batch, outcomes))
             return outcomes
 
@@ -100,18 +102,18 @@ class World:
             if metric == "sluice.flights":  # as soon as all is launched
                 check_greed(loop)
 
-        suspects, last = Suspects(BEFORE_ALONE, ALONE), self.journals.get(name, Notes())
+        suspects, last = Suspects(BEFORE_ALONE, ALONE), self.journals.get(name, JournalEntry())
         loop = self.loop_type(
             source=self.cluster.join(name),
             committer=self.cluster.producer(name),
-            road=road,
+            start_batch=road,
             batcher=Batcher(max_records=self.rng.randint(1, 5), max_bytes=1_000),
             fuse=Fuse(1.0, 10_000, 10_000),
             pace=Pace(max_flights=self.rng.randint(1, 4), drain_timeout_s=5.0, retry_pause_s=1.0),
             clock=lambda: self.now,
             sleep=lambda _: None,
-            books=books(observe=observe),
-            watch=Watch.resumed(suspects, last, keep),
+            metrics=books(observe=observe),
+            poison=PoisonDetector.resumed(suspects, last, keep),
         )
         loop.source.subscribe(on_revoke=loop._revoke, on_lost=loop._lose)
         return loop
@@ -145,7 +147,7 @@ class World:
             self.members[name].turn()
             self.now += 0.2
         except Fenced as error:
-            self.members[name].watch.leave(error)
+            self.members[name].poison.leave(error)
             self._replace(name)
 
     def _die(self, name: str, cause: Record | None = None) -> None:
@@ -260,17 +262,17 @@ class ForgetsWhatWasLost(Loop):
 class LandsOutOfOrder(Loop):
     """A loop that lands whichever flight is finished."""
 
-    def _land(self) -> None:
+    def _commit_finished(self) -> None:
         self.flights.rotate(-1 if len(self.flights) > 1 and not self.flights[0].outcomes.done() else 0)
-        super()._land()
+        super()._commit_finished()
 
 
 class ForgetsAbortedFlights(Loop):
     """A loop that takes a flight off the deque before its commit."""
 
-    def _land(self) -> None:
+    def _commit_finished(self) -> None:
         before = [flight for flight in self.flights if flight.outcomes.done()]
-        super()._land()
+        super()._commit_finished()
         if self.flights and before and self.flights[0] is before[0] and not before[0].outcomes.exception():
             self.flights.popleft()
 
@@ -279,7 +281,7 @@ class WaitsForCompany(Loop):
     """A loop that launches full batches only."""
 
     def _cut(self) -> Batch | None:
-        return self.batcher.cut(self.clock(), self.watch.suspects, greedy=False)
+        return self.batcher.cut(self.clock(), self.poison.suspects, greedy=False)
 
 
 @pytest.mark.parametrize("broken", [ForgetsWhatWasLost, LandsOutOfOrder, ForgetsAbortedFlights, WaitsForCompany])

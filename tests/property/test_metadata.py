@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.core.errors import Unreadable
-from sluice.media.limits import Limits
-from sluice.media.picture import picture
+from sluice.media.decoding.limits import Limits
+from sluice.media.decoding.picture import picture
 from tests.support import metadata
 from tests.support.images import chunk, encode
 

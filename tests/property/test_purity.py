@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sluice.core.domain import Pixels
-from sluice.core.policy import Policy
 from sluice.models.load import load
+from sluice.moderation.policy import Policy
+from sluice.moderation.values import Pixels
 from sluice.settings import Models, Precision
 from sluice_schemas import Status
 from tests.support import jobs, sharp

@@ -13,9 +13,9 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from sluice.bus.client import open_admin
-from sluice.bus.embedded import await_broker, embedded_broker, start_leashed, stop_leashed
 from sluice.core.deadline import Deadline
+from sluice.demo.embedded_broker import await_broker, embedded_broker, start_leashed, stop_leashed
+from sluice.kafka.client import open_admin
 from tests.support.ports import HOST, free_ports, listens
 
 START_TIMEOUT_S = 180.0

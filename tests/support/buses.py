@@ -12,7 +12,10 @@ from typing import Any, Literal, Protocol
 from confluent_kafka import TopicPartition
 from confluent_kafka.cimpl import NewTopic
 
-from sluice.bus.client import (
+from sluice.core.deadline import Deadline
+from sluice.core.errors import Fenced
+from sluice.core.records import Headers, Message, Partition, Record
+from sluice.kafka.client import (
     admin_config,
     consumer_config,
     open_admin,
@@ -22,14 +25,11 @@ from sluice.bus.client import (
     producer_config,
     reader_config,
 )
-from sluice.bus.committer import KafkaCommitter
-from sluice.bus.reader import Reader
-from sluice.bus.source import KafkaSource
-from sluice.core.deadline import Deadline
-from sluice.core.domain import Headers, Message, Partition, Record
-from sluice.core.errors import Fenced
-from sluice.core.seams import Committer, Source
+from sluice.kafka.committer import KafkaCommitter
+from sluice.kafka.reader import Reader
+from sluice.kafka.source import KafkaSource
 from sluice.settings import Kafka
+from sluice.stream.ports import Committer, Source
 from tests.support.expiries import expiry_of
 from tests.support.fake_bus import FakeCluster, FakeSource, Fate
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sluice.core.domain import Picture
 from sluice.core.errors import Unreadable
-from sluice.media.limits import Limits
+from sluice.media.decoding.limits import Limits
+from sluice.moderation.values import Picture
 from sluice_schemas import Technical
 
 

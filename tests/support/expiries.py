@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from sluice.bus.asking import Commits, silent_admin
-from sluice.bus.expiry import Expiry
-from sluice.bus.places import inquirer
+from sluice.kafka.expiry import Expiry
+from sluice.kafka.group_offsets import Commits, silent_admin
+from sluice.kafka.offset_lookup import inquirer
 from sluice.settings import Kafka
 
 

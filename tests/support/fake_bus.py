@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import NamedTuple
 
-from sluice.core.domain import GroupMetadata, Headers, Message, Offsets, Partition, Record
 from sluice.core.errors import Fenced, TransactionAborted
+from sluice.core.records import GroupMetadata, Headers, Message, Offsets, Partition, Record
 
 OnPartitions = Callable[[frozenset[Partition]], None]
 
@@ -144,7 +144,7 @@ class FakeCluster:
 
 
 class FakeSource:
-    """One member of the group; satisfies `seams.Source`."""
+    """One member of the group; satisfies `ports.Source`."""
 
     def __init__(self, cluster: FakeCluster, member: str) -> None:
         self._cluster = cluster
@@ -232,16 +232,21 @@ class FakeSource:
 
 
 class FakeCommitter:
-    """One transactional producer; satisfies `seams.Committer`."""
+    """One transactional producer; satisfies `ports.Committer`."""
 
     def __init__(self, cluster: FakeCluster, transactional_id: str, epoch: int) -> None:
         self.transactional_id = transactional_id
         self.epoch = epoch
+        self.served = 0
         self._cluster = cluster
 
     def commit(self, messages: Sequence[Message], offsets: Offsets, group: GroupMetadata) -> None:
         """Publish and commit atomically, or raise and do neither."""
         self._cluster.transact(self, messages, offsets, group)
+
+    def serve(self) -> None:
+        """Count; there is nothing to report."""
+        self.served += 1
 
     def close(self) -> None:
         """Nothing to release."""

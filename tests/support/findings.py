@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from sluice.core.domain import Judged, Partition, Record
-from sluice.core.policy import CONCEPTS, SPECIAL_CARE
+from sluice.core.records import Partition, Record
+from sluice.moderation.policy import CONCEPTS, SPECIAL_CARE
+from sluice.moderation.values import Judged
 from sluice.report.finding import Finding
 from sluice_schemas import Clip, Concept, ModelRef, Status, Technical
 from tests.support import outcomes

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sluice.core.domain import Job, Picture, Pixels, Thumbnail
+from sluice.moderation.values import Job, Picture, Pixels, Thumbnail
 from sluice_schemas import Technical
 
 CALM = Technical(blur=100.0, noise_sigma=1.0, clipped_dark=0.0, clipped_light=0.0, flat=50.0)

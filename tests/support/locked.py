@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from sluice.bus.client import open_admin
-from sluice.bus.embedded import await_broker, start_leashed, stop_leashed
 from sluice.core.deadline import Deadline
+from sluice.demo.embedded_broker import await_broker, start_leashed, stop_leashed
+from sluice.kafka.client import open_admin
 from sluice.settings import Kafka
 from tests.support.brokers import CLUSTER_ID, START_TIMEOUT_S, _kafka_home
 from tests.support.certificates import Authority, Identity

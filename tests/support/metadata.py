@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from PIL import Image, ImageCms
 
-from sluice.core.domain import Pixels
+from sluice.moderation.values import Pixels
 from tests.support.images import chunk, encode, scene, with_chunk
 
 PICTURE = scene(40, 60)

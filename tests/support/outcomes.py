@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from sluice.core.domain import Judged, Message, Record, Rejected
-from sluice.core.outcomes import source_of
+from sluice.core.records import Message, Record
+from sluice.moderation.values import Judged, Rejected
+from sluice.moderation.verdicts import source_of
 from sluice_schemas import (
     DeadLetter,
     DeadLetterError,

@@ -13,7 +13,7 @@ _NAME = "marked"
 
 _MODULE = """
 import os, signal, threading, time
-from sluice.core.domain import Thumbnail
+from sluice.core.records import Thumbnail
 from sluice_schemas import ModelRef
 
 class Marked:

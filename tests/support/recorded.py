@@ -9,7 +9,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Sampler
 
-from sluice.core import spans
+from sluice.moderation import image_tracing
+from sluice.stream import tracing
 
 
 class Recorded:
@@ -38,10 +39,11 @@ def id_of(span: ReadableSpan) -> int:
 
 @contextmanager
 def recording(monkeypatch: pytest.MonkeyPatch, sampler: Sampler = DEFAULT_ON) -> Iterator[Recorded]:
-    """Record the consumer's spans."""
+    """Record the consumer's tracing."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider(sampler=sampler)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(spans, "_tracer", provider.get_tracer("sluice"))
+    for module in (tracing, image_tracing):
+        monkeypatch.setattr(module, "tracer", provider.get_tracer("sluice"))
     yield Recorded(exporter)
     provider.shutdown()

@@ -1,7 +1,7 @@
 """References as attackers write them, and addresses as resolvers return them: the table that every guard is held to."""
 # ruff: noqa: RUF001 - characters that look like others are what attackers use
 
-from sluice.media.guards import Local, Reference, Rules, Stored, Web
+from sluice.media.fetching.references import Local, Reference, Rules, Stored, Web
 
 RULES = Rules(
     schemes=("https", "http", "s3", "file"),

@@ -20,13 +20,13 @@ from confluent_kafka.admin import (
 )
 from pydantic import SecretStr
 
-from sluice import app
-from sluice.bus import topics as kafka_topics
-from sluice.bus.acls import Acl, least
-from sluice.bus.client import error_of, open_consumer, open_producer, plain_producer_config, reader_config
-from sluice.bus.reader import Reader
 from sluice.core.deadline import Deadline
-from sluice.core.domain import Record
+from sluice.core.records import Record
+from sluice.kafka import topics as kafka_topics
+from sluice.kafka.acls import Acl, least
+from sluice.kafka.client import error_of, open_consumer, open_producer, plain_producer_config, reader_config
+from sluice.kafka.reader import Reader
+from sluice.services.moderator import app
 from sluice.settings import Kafka, Media, Settings, Topics
 from sluice_schemas import Image, Verdict, decode, encode
 from tests.chaos.failpoints import Trap

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from sluice.core.domain import Pixels, Scores
-from sluice.core.policy import ConceptRule, Policy, Rules
-from sluice.models.lane import Lane
 from sluice.models.load import load
 from sluice.models.safety import CONCEPTS, SPECIAL, Floats
+from sluice.models.worker import Lane
+from sluice.moderation.policy import ConceptRule, Policy, Rules
+from sluice.moderation.values import Pixels, Scores
 from sluice.settings import Models
 from sluice_schemas import Status
 from tests.support import jobs

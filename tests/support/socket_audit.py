@@ -15,7 +15,7 @@ from itertools import product
 from typing import Any
 
 from sluice.core.errors import SluiceError
-from sluice.media import fetch, guards, names
+from sluice.media.fetching import fetcher, host_names, references
 from sluice.settings import Fetch, Media
 from sluice_schemas import Image
 from tests.support.references import ALLOWED, FORBIDDEN, PUBLIC, REFUSED
@@ -48,7 +48,7 @@ def hosts_of(uris: Sequence[str]) -> tuple[str, ...]:
     return tuple(form for place in places for form in (place, place.rpartition(":")[0]) if form)
 
 
-def ask(uris: Sequence[str], resolve: names.Resolve, **changes: Any) -> None:
+def ask(uris: Sequence[str], resolve: host_names.Resolve, **changes: Any) -> None:
     """Fetch all of them, each with fresh eyes."""
     settings: dict[str, Any] = {
         "allowed_schemes": ("https", "http", "file"),
@@ -59,9 +59,9 @@ def ask(uris: Sequence[str], resolve: names.Resolve, **changes: Any) -> None:
     for uri in uris:
         # Not validated: a list that allows what is no host at all keeps the rest of the guards honest.
         open_wide = Fetch().model_copy(update=settings | changes)
-        made = fetch.Fetcher(open_wide, Media(), resolve=resolve, tls=TLS)
-        with made as fetcher, suppress(SluiceError):
-            fetcher.submit(Image(uri=uri)).result(PATIENCE_S)
+        made = fetcher.Fetcher(open_wide, Media(), resolve=resolve, tls=TLS)
+        with made as opened, suppress(SluiceError):
+            opened.submit(Image(uri=uri)).result(PATIENCE_S)
 
 
 def rebinding(answers: Sequence[Sequence[str]]) -> Callable[[str, int], list[str]]:
@@ -111,9 +111,9 @@ def redirected(ears: Ears) -> None:
 
 def main(mode: str) -> None:
     """Run all of it and print what was heard."""
-    fetch._BACKOFF_S = 1e6  # one try each
+    fetcher._BACKOFF_S = 1e6  # one try each
     if mode == "unguarded":
-        guards.check_addresses = lambda addresses, **_: list(addresses)
+        references.check_addresses = lambda addresses, **_: list(addresses)
     ears = Ears()
     ask([*ALL, *(f"{scheme}://{place}/" for scheme, place in product(("http", "https"), hosts_of(ALL)))], unhelpful)
     named, ears.heard = ears.heard, []

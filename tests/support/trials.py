@@ -12,12 +12,12 @@ from weakref import WeakSet, ref
 
 from confluent_kafka import Consumer, KafkaException, Producer
 
-from sluice.bus import client, committer
-from sluice.bus.client import Config, OnError, producer_config, reports_to
-from sluice.bus.committer import KafkaCommitter
-from sluice.bus.steps import BREATH_S
-from sluice.core.domain import Message, Partition
 from sluice.core.errors import Fatal, Fenced, TransactionAborted
+from sluice.core.records import Message, Partition
+from sluice.kafka import client, committer
+from sluice.kafka.client import Config, OnError, producer_config, reports_to
+from sluice.kafka.committer import KafkaCommitter
+from sluice.kafka.transaction_steps import BREATH_S
 from sluice.settings import Kafka
 from tests.support.mock_cluster import Api, Asked, MockCluster
 

@@ -6,9 +6,9 @@ import shlex
 import pytest
 from typer.testing import CliRunner, Result
 
-from sluice.bus.acls import Acl, Role, granting, least, of_consumer
 from sluice.cli import app
 from sluice.cli.frame import Invocation
+from sluice.kafka.acls import Acl, Role, granting, least, of_consumer
 from sluice.settings import Kafka, Topics
 
 TOPICS = Topics()

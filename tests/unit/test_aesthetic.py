@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from sluice.core.domain import Scores
 from sluice.core.errors import WeightsNotAttested
 from sluice.models.aesthetic import read
 from sluice.models.clip import unit
 from sluice.models.load import load
+from sluice.moderation.values import Scores
 from sluice.settings import Models
 from tests.support import jobs
 from tests.support.checkpoints import Shape, write_bundle

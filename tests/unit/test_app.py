@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from sluice.app import batch_threads
-from sluice.core.domain import Job
 from sluice.core.errors import DeviceLost
-from sluice.models.lane import Answers, Lane, Pulse
+from sluice.models.worker import Answers, Lane, Pulse
+from sluice.moderation.values import Job
+from sluice.services.moderator.app import batch_threads
 
 
 def test_a_hung_lane_does_not_keep_the_process_from_leaving() -> None:

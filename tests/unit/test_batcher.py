@@ -2,8 +2,9 @@
 
 import pytest
 
-from sluice.core.batcher import Batcher
-from sluice.core.domain import FillReason, Partition, Record
+from sluice.core.records import Partition, Record
+from sluice.stream.batch import FillReason
+from sluice.stream.batcher import Batcher
 
 P0, P1 = Partition("images", 0), Partition("images", 1)
 

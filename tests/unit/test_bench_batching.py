@@ -5,8 +5,9 @@ from itertools import pairwise
 import psutil
 import pytest
 
-from sluice.core.batcher import Batcher
-from sluice.core.domain import FillReason, Partition, Record
+from sluice.core.records import Partition, Record
+from sluice.stream.batch import FillReason
+from sluice.stream.batcher import Batcher
 from tests.bench import batching, latency, scaling
 from tests.bench.rig import Flow
 from tests.bench.sender import Phase, moments

@@ -11,11 +11,11 @@ import pytest
 import torch
 from transformers import CLIPModel
 
-from sluice.core.domain import Job, Scores
-from sluice.media.limits import Limits
-from sluice.media.picture import picture as decoded
-from sluice.models.lane import Lane
+from sluice.media.decoding.limits import Limits
+from sluice.media.decoding.picture import picture as decoded
 from sluice.models.load import load
+from sluice.models.worker import Lane
+from sluice.moderation.values import Job, Scores
 from sluice.settings import Media, Models
 from tests.bench import efficiency, naive
 from tests.bench.bundles import SHAPES, Size

@@ -11,15 +11,17 @@ from time import monotonic
 
 import pytest
 
-from sluice.bus.client import producer_config
-from sluice.bus.codec import Codec
-from sluice.core.domain import Batch, FillReason, Job, Message, Partition, Provenance, Record, Scores
 from sluice.core.errors import Rejection
-from sluice.core.outcomes import Clerk
-from sluice.core.pipeline import Clocks, Pipeline, Steps
-from sluice.core.seams import Begun
+from sluice.core.records import Message, Partition, Record
+from sluice.kafka.client import producer_config
+from sluice.kafka.codec import Codec
+from sluice.moderation.pipeline import Clocks, Pipeline, Steps
+from sluice.moderation.ports import Began
+from sluice.moderation.values import Job, Provenance, Scores
+from sluice.moderation.verdicts import VerdictBuilder
 from sluice.policies import chosen
 from sluice.settings import Kafka, Policy, Topics
+from sluice.stream.batch import Batch, FillReason
 from sluice_schemas import Image, Mode, Quality, SingleObjectFraming, Status, Verdict, decode
 from tests.bench.blank import MODEL, SCORES, Decoders
 from tests.bench.frameworks import ends, work
@@ -39,7 +41,9 @@ def by_sluice(record: Record) -> tuple[Message, ...]:
     """Judge a record as the blank worker does."""
     policy = chosen(Policy())
     codec = Codec(SingleObjectFraming(), TOPICS, "/sluice/group", 1 << 20)
-    clerk = Clerk(policy.ref, Provenance((MODEL,), "0" * 64), Mode.ENFORCE, "worker", 1024, include_inline_images=False)
+    clerk = VerdictBuilder(
+        policy.ref, Provenance((MODEL,), "0" * 64), Mode.ENFORCE, "worker", 1024, include_inline_images=False
+    )
     steps = Steps(codec.decode, _inline, Decoders().submit, _score, policy.judge, codec.encode)
     clocks = Clocks(monotonic, lambda: datetime.now(UTC))
     with ThreadPoolExecutor(1) as threads:
@@ -102,7 +106,7 @@ def _inline(image: Image) -> Future[bytes]:
     return done
 
 
-def _score(jobs: Sequence[Job], begun: Begun) -> Future[list[Scores | Rejection]]:
+def _score(jobs: Sequence[Job], begun: Began) -> Future[list[Scores | Rejection]]:
     begun()
     done: Future[list[Scores | Rejection]] = Future()
     done.set_result([SCORES for _ in jobs])

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from sluice.core.domain import Pixels
-from sluice.models.sight import Eyes
+from sluice.models.forward import Eyes
+from sluice.moderation.values import Pixels
 from tests.bench.bundles import SHAPES
 from tests.bench.eyes import eyes, noise, placed
 from tests.bench.gpu import report

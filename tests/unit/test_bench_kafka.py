@@ -5,7 +5,7 @@ from functools import partial
 from confluent_kafka import KafkaError, Producer
 from confluent_kafka import Message as KafkaMessage
 
-from sluice.core.domain import Message
+from sluice.core.records import Message
 from sluice.settings import Topics
 from sluice_schemas import Quality, Verdict, decode
 from tests.bench.outputs import outputs

@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pytest
 
-from sluice.media import png
+from sluice.media.decoding import png
 from tests.bench import media, media_channel
 from tests.support.images import encode, scene
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sluice.core.domain import Batch, FillReason, Judged
+from sluice.moderation.values import Judged
+from sluice.stream.batch import Batch, FillReason
 from sluice_schemas import ImageGenerated, decode, read_cloud_event
 from tests.bench.overhead import Cost, compared, spent
 from tests.bench.overhead_ends import turning

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.core.books import Books
-from sluice.core.domain import Judged, Message, Outcome, Partition, Record
+from sluice.core.records import Message, Partition, Record
+from sluice.moderation.values import Judged, Judgement
+from sluice.stream.loop_metrics import LoopMetrics
 from sluice_schemas import Clip, Concept, Generator
 from tests.support.books import books
 from tests.support.outcomes import judged, rejected
@@ -20,7 +21,7 @@ class Told:
 
     def __init__(self) -> None:
         self.seen: defaultdict[str, list[tuple[float, dict[str, str]]]] = defaultdict(list)
-        self.books: Books = books(
+        self.books: LoopMetrics = books(
             observe=lambda name, value, labels: self.seen[name].append((value, dict(labels))), now_s=lambda: NOW_S
         )
 
@@ -47,21 +48,21 @@ def by(model_id: str) -> Judged:
 
 def test_every_image_has_an_age_also_what_was_made_in_the_future_and_nothing_that_has_no_time(told: Told) -> None:
     timeless = Record(PLACE, 9, -1, b"k", b"v")
-    outcomes: list[Outcome] = [
+    outcomes: list[Judgement] = [
         judged(record(0, 3.5)),
         rejected(record(1, 0.25)),
         judged(record(2, -60.0)),
         judged(timeless),
     ]
-    told.books.landed(outcomes, [], 0.1)
+    told.books.committed(outcomes, [], 0.1)
     assert told.values("sluice.event.age") == [3.5, 0.25, 0.0]
 
 
 def test_a_landing_tells_how_large_it_was_how_long_it_took_and_what_was_sent_where(told: Told) -> None:
     messages = [Message(topic, b"k", b"v") for topic in ("verdicts", "quality", "verdicts")]
-    told.books.landed([judged(record(0)), judged(record(1))], messages, 0.25)
-    assert told.values("sluice.landing.records") == [2]
-    assert told.values("sluice.landing.duration") == [0.25]
+    told.books.committed([judged(record(0)), judged(record(1))], messages, 0.25)
+    assert told.values("sluice.commit.records") == [2]
+    assert told.values("sluice.commit.duration") == [0.25]
     assert told.by("messaging.client.operation.duration") == {("kafka", "commit"): 0.25}
     assert told.by("messaging.client.sent.messages") == {
         ("kafka", "send", "verdicts"): 2,
@@ -77,7 +78,7 @@ def test_what_was_read_is_told_with_topic_and_group_and_an_empty_poll_is_none(to
 
 
 def test_verdicts_are_told_by_status_and_generator_and_dead_letters_by_stage_and_reason(told: Told) -> None:
-    told.books.landed([by("sdxl"), by("sdxl"), by(""), rejected(record(1), "too_large")], [], 0.1)
+    told.books.committed([by("sdxl"), by("sdxl"), by(""), rejected(record(1), "too_large")], [], 0.1)
     assert told.by("sluice.verdicts") == {
         ("ALLOW", "sdxl"): 2,
         ("ALLOW", "unknown"): 1,
@@ -87,8 +88,8 @@ def test_verdicts_are_told_by_status_and_generator_and_dead_letters_by_stage_and
 
 
 def test_strangers_make_no_more_than_twenty_names_of_generators_and_no_long_ones(told: Told) -> None:
-    told.books.landed([by("x" * 16_000), *(by(f"model-{number}") for number in range(30))], [], 0.1)
-    told.books.landed([by("model-29"), by("model-3"), by("")], [], 0.1)
+    told.books.committed([by("x" * 16_000), *(by(f"model-{number}") for number in range(30))], [], 0.1)
+    told.books.committed([by("model-29"), by("model-3"), by("")], [], 0.1)
     names = {labels["generator"] for _, labels in told.seen["sluice.verdicts"]}
     assert names == {"x" * 64, *(f"model-{number}" for number in range(19)), "other", "unknown"}
     assert sum(told.values("sluice.verdicts")) == 34
@@ -102,7 +103,7 @@ def test_the_margin_is_that_of_the_nearest_concept_and_scores_are_told_where_the
         verdict=replace(outcome.verdict, concepts=concepts),
         quality=replace(outcome.quality, clip=Clip(0.25, 7, prompt_truncated=False), aesthetic=5.5),
     )
-    told.books.landed([scored, outcome, rejected(record(1))], [], 0.1)
+    told.books.committed([scored, outcome, rejected(record(1))], [], 0.1)
     assert told.values("sluice.margin") == [-0.1]
     assert told.values("sluice.clip.cosine") == [0.25]
     assert told.values("sluice.aesthetic.score") == [5.5]

@@ -7,7 +7,9 @@ import pytest
 from confluent_kafka import KafkaError
 from pydantic import SecretStr
 
-from sluice.bus.client import (
+from sluice.core.errors import BadSettings, Fatal
+from sluice.core.records import Message
+from sluice.kafka.client import (
     admin_config,
     consumer_config,
     open_consumer,
@@ -17,9 +19,7 @@ from sluice.bus.client import (
     reader_config,
     transactional_id,
 )
-from sluice.bus.committer import KafkaCommitter
-from sluice.core.domain import Message
-from sluice.core.errors import BadSettings, Fatal
+from sluice.kafka.committer import KafkaCommitter
 from sluice.settings import Kafka, SecurityProtocol
 
 LOCAL = Kafka(bootstrap_servers="localhost:9092")

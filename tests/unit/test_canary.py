@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from sluice.core.canary import AGAIN_S, Canaries, Canary, Pace, Road
-from sluice.core.domain import Decision, Job, Picture, Score, Scores
 from sluice.core.errors import (
     BadSettings,
     DependencyDown,
@@ -20,9 +18,11 @@ from sluice.core.errors import (
     Unscorable,
     WrongCanary,
 )
-from sluice.core.seams import unobserved
-from sluice.judging import Judging, judging
-from sluice.models import canaries
+from sluice.core.metrics import unobserved
+from sluice.moderation.self_test import AGAIN_S, Canaries, Canary, Pace, Road
+from sluice.moderation.values import Decision, Job, Picture, Score, Scores
+from sluice.services.moderator import self_test_file
+from sluice.services.moderator.judging import Judging, judging
 from sluice.settings import Canary as CanarySettings
 from sluice.settings import Models, Precision, Settings
 from sluice_schemas import Clip, Concept, ModelRef, Status
@@ -251,14 +251,14 @@ def judge(request: pytest.FixtureRequest) -> Any:
 
 
 def asked(judge: Judging, given: CanarySettings) -> Canaries:
-    found = canaries.of(given, judge.decoders.known, judge.lane, judge.policy, unobserved)
-    canaries.settle(found, judge.lane, lambda _seconds: None)
+    found = self_test_file.of(given, judge.decoders.known, judge.lane, judge.policy, unobserved)
+    self_test_file.settle(found, judge.lane, lambda _seconds: None)
     return found
 
 
 def test_the_starter_bundle_answers_what_ships_and_one_is_allowed_and_one_blocked(judge: Judging) -> None:
     known = asked(judge, CanarySettings()).known
-    assert known == canaries.read(canaries.SHIPPED)[0]
+    assert known == self_test_file.read(self_test_file.SHIPPED)[0]
     decided = [judge.policy.decide(bird.answer, None, coverage=1.0).status for bird in known if bird.answer]
     assert decided == [Status.ALLOW, Status.BLOCK]
 
@@ -267,13 +267,13 @@ def test_a_file_holds_what_was_written(judge: Judging, tmp_path: Path) -> None:
     file = tmp_path / "canaries.json"
     mute = replace(scores(clip=None), opinions=(Score("nudenet", "FEET_EXPOSED", 0.25),))
     known = [*asked(judge, CanarySettings()).known, Canary("mute", b"data", None, mute)]
-    canaries.write(file, known, judge.lane.provenance)
-    assert canaries.chosen(file, judge.lane.provenance) == known
+    self_test_file.write(file, known, judge.lane.provenance)
+    assert self_test_file.chosen(file, judge.lane.provenance) == known
 
 
 def test_a_score_in_the_file_that_is_not_the_models_is_noticed(judge: Judging, tmp_path: Path) -> None:
     file = tmp_path / "canaries.json"
-    plain = json.loads(canaries.SHIPPED.read_text())
+    plain = json.loads(self_test_file.SHIPPED.read_text())
     plain["canaries"][1]["answer"]["concepts"][3]["margin"] += 2 * judge.lane.tolerance
     file.write_text(json.dumps(plain))
     with pytest.raises(WrongCanary, match="canary glyph: concept"):
@@ -284,24 +284,24 @@ OTHER = [ModelRef("safety", "other", "", "0" * 64, "float32"), ModelRef("clip", 
 
 
 def test_other_models_are_asked_about_the_pictures_that_ship_without_answers() -> None:
-    shipped, _ = canaries.read(canaries.SHIPPED)
-    assert canaries.chosen(None, OTHER) == [replace(bird, answer=None) for bird in shipped]
+    shipped, _ = self_test_file.read(self_test_file.SHIPPED)
+    assert self_test_file.chosen(None, OTHER) == [replace(bird, answer=None) for bird in shipped]
 
 
 def test_a_file_of_other_models_is_refused() -> None:
     with pytest.raises(BadSettings, match="answers of other models") as raised:
-        canaries.chosen(canaries.SHIPPED, OTHER)
+        self_test_file.chosen(self_test_file.SHIPPED, OTHER)
     assert "sluice models canaries --write" in str(raised.value)
 
 
 @pytest.mark.parametrize("margin", [float("nan"), "-0.5", None])
 def test_a_file_with_a_score_that_is_no_number_is_refused(tmp_path: Path, margin: object) -> None:
     file = tmp_path / "canaries.json"
-    plain = json.loads(canaries.SHIPPED.read_text())
+    plain = json.loads(self_test_file.SHIPPED.read_text())
     plain["canaries"][0]["answer"]["concepts"][7]["margin"] = margin
     file.write_text(json.dumps(plain))
     with pytest.raises(BadSettings, match=r"canary\.file: .* cannot be read"):
-        canaries.read(file)
+        self_test_file.read(file)
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"models": {}, "canaries": [{}]}', '{"models": {}, "canaries": []}'])
@@ -309,4 +309,4 @@ def test_a_file_that_says_nothing_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "canaries.json"
     file.write_text(text)
     with pytest.raises(BadSettings, match=r"canary\.file: "):
-        canaries.read(file)
+        self_test_file.read(file)

@@ -209,7 +209,7 @@ def test_requeue_wants_to_be_told_which(topics: str) -> None:
 
 def test_no_broker_is_said_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLUICE_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
-    monkeypatch.setattr("sluice.bus.topics.TIMEOUT_S", 0.3)
+    monkeypatch.setattr("sluice.kafka.topics.TIMEOUT_S", 0.3)
     assert isinstance(sluice("topics", "check").exception, BrokerLost)
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from sluice.bus.codec import Codec, cause_of, framing_of
-from sluice.core.domain import Partition, Record
 from sluice.core.errors import DependencyDown, Undecodable
-from sluice.core.events import trace_id
-from sluice.core.spans import _origin
+from sluice.core.log_events import trace_id
+from sluice.core.records import Partition, Record
+from sluice.kafka.codec import Codec, cause_of, framing_of
 from sluice.settings import Registry, Topics
+from sluice.stream.tracing import _origin
 from sluice_schemas import (
     CloudEvent,
     DeadLetter,

@@ -5,10 +5,10 @@ from typing import cast
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from sluice.bus.client import OnError
-from sluice.bus.committer import KafkaCommitter
-from sluice.core.domain import Message, Partition
 from sluice.core.errors import BadSettings, BrokerLost, Denied, Fatal, Fenced, TransactionAborted
+from sluice.core.records import Message, Partition
+from sluice.kafka.client import OnError
+from sluice.kafka.committer import KafkaCommitter
 from tests.support.scripted_kafka import (
     ABORTABLE,
     DOWN,

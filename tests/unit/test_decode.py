@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from sluice.core.domain import Pixels, Thumbnail
 from sluice.core.errors import Unreadable
-from sluice.media.decode import frames
-from sluice.media.limits import Limits
-from sluice.media.picture import picture
+from sluice.media.decoding.decode import frames
+from sluice.media.decoding.limits import Limits
+from sluice.media.decoding.picture import picture
+from sluice.moderation.values import Pixels, Thumbnail
 from tests.support.images import BLUE, RED, animation, chunk, encode, grey_rows, png, scene, solid, with_chunk
 
 ALL = Limits(formats=("PNG", "JPEG", "WEBP", "GIF", "AVIF"))

@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from sluice.core.domain import Pixels
 from sluice.core.errors import Unreadable
-from sluice.media import pixels, png
-from sluice.media.decode import frames
-from sluice.media.limits import Limits
-from sluice.media.picture import picture
+from sluice.media.decoding import png, tiles
+from sluice.media.decoding.decode import frames
+from sluice.media.decoding.limits import Limits
+from sluice.media.decoding.picture import picture
+from sluice.moderation.values import Pixels
 from tests.support.images import chunk, encode, scene
 
 LIMITS = Limits()
@@ -65,7 +65,7 @@ def looked_at(image: Image.Image) -> list[Pixels]:
 def cut(view: Pixels) -> list[Pixels]:
     """Cut tiles from a resize of planes: the channels first in memory, as torch has them by default."""
     height, width = view.shape[:2]
-    layout = pixels.plan(height, width, tile_above_aspect=LIMITS.tile_above_aspect, max_tiles=LIMITS.max_tiles)
+    layout = tiles.plan(height, width, tile_above_aspect=LIMITS.tile_above_aspect, max_tiles=LIMITS.max_tiles)
     planes = torch.from_numpy(view).permute(2, 0, 1).contiguous()[None]
     if (height, width) != (layout.height, layout.width):
         size = (layout.height, layout.width)

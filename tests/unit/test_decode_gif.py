@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from sluice.core.errors import Unreadable
-from sluice.media.decode import frames
-from sluice.media.limits import Limits
+from sluice.media.decoding.decode import frames
+from sluice.media.decoding.limits import Limits
 from tests.support.images import encode, solid
 
 GIF = Limits(formats=("GIF",))

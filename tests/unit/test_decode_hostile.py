@@ -10,10 +10,10 @@ import pytest
 from PIL import Image, ImageFile
 
 from sluice.core.errors import Unreadable
-from sluice.media.decode import frames
-from sluice.media.jpeg import MAX_SCANS
-from sluice.media.limits import REASONS, Limits
-from sluice.media.picture import picture
+from sluice.media.decoding.decode import frames
+from sluice.media.decoding.jpeg import MAX_SCANS
+from sluice.media.decoding.limits import REASONS, Limits
+from sluice.media.decoding.picture import picture
 from tests.support.images import BLUE, GREEN, RED, animation, chunk, encode, grey_rows, png, scene, solid, with_chunk
 
 ALL = Limits(formats=("PNG", "JPEG", "WEBP", "GIF", "AVIF"))

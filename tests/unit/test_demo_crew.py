@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sluice.bus.farewell import _text
 from sluice.demo.crew import HOPELESS, ProcessFailed, ending, tail
+from sluice.demo.evict_members import _text
 from sluice.demo.plan import Plan, Stage, as_file, flat
 from sluice.settings import Settings
 from sluice.settings.environment import without_settings

@@ -12,13 +12,13 @@ from confluent_kafka.admin import AclOperation
 from typer.testing import CliRunner, Result
 
 from sluice import doctor
-from sluice.bus import diagnosis
-from sluice.bus.acls import Acl, Role
-from sluice.bus.client import admin_config, open_admin, open_producer, plain_producer_config
 from sluice.cli import app
 from sluice.cli.frame import Invocation
 from sluice.doctor import Row, examine
-from sluice.models import canaries
+from sluice.kafka import cluster_checks
+from sluice.kafka.acls import Acl, Role
+from sluice.kafka.client import admin_config, open_admin, open_producer, plain_producer_config
+from sluice.services.moderator import self_test_file
 from sluice.settings import Canary, Kafka, Models, Policy, Settings, Telemetry, Topics
 from sluice.telemetry import http
 from sluice_schemas import ModelRef
@@ -124,7 +124,7 @@ def test_canaries_without_known_answers_are_worth_a_word(bundle: str) -> None:
     found = rows(Settings(models=tiny))["canaries"]
     assert (found.state, found.fix.partition(",")[0]) == ("warn", "sluice models canaries --write FILE")
     assert rows(Settings(models=tiny, canary=Canary(enabled=False)))["canaries"].fix == "SLUICE_CANARY__ENABLED=true"
-    other = rows(Settings(models=tiny, canary=Canary(file=canaries.SHIPPED)))["canaries"]
+    other = rows(Settings(models=tiny, canary=Canary(file=self_test_file.SHIPPED)))["canaries"]
     assert (other.state, other.fix) == ("fail", "sluice models canaries")
 
 
@@ -167,17 +167,17 @@ def test_records_from_the_future_mean_a_wrong_clock(newest_ms: int | None, state
     ("ours", "found", "state"),
     [
         ("classic", None, "warn"),
-        ("classic", diagnosis.Group((), "classic", ""), "ok"),
-        ("classic", diagnosis.Group(("a@b",), "classic", "range"), "ok"),
-        ("classic", diagnosis.Group(("a@b",), "classic", ""), "ok"),
-        ("classic", diagnosis.Group(("a@b",), "classic", "cooperative-sticky"), "fail"),
-        ("classic", diagnosis.Group(("a@b",), "consumer", "uniform"), "warn"),
-        ("consumer", diagnosis.Group(("a@b",), "classic", "range"), "warn"),
-        ("consumer", diagnosis.Group(("a@b",), "consumer", "uniform"), "ok"),
+        ("classic", cluster_checks.Group((), "classic", ""), "ok"),
+        ("classic", cluster_checks.Group(("a@b",), "classic", "range"), "ok"),
+        ("classic", cluster_checks.Group(("a@b",), "classic", ""), "ok"),
+        ("classic", cluster_checks.Group(("a@b",), "classic", "cooperative-sticky"), "fail"),
+        ("classic", cluster_checks.Group(("a@b",), "consumer", "uniform"), "warn"),
+        ("consumer", cluster_checks.Group(("a@b",), "classic", "range"), "warn"),
+        ("consumer", cluster_checks.Group(("a@b",), "consumer", "uniform"), "ok"),
     ],
 )
 def test_who_is_in_the_group_is_told_and_whether_they_let_us_in(
-    ours: Literal["classic", "consumer"], found: diagnosis.Group | None, state: str
+    ours: Literal["classic", "consumer"], found: cluster_checks.Group | None, state: str
 ) -> None:
     row = doctor._group(Kafka(group_id="g", group_protocol=ours), found)
     assert (row.what, row.state) == ("group g", state)
@@ -228,7 +228,7 @@ class Answer:
     ],
 )
 def test_a_denied_question_is_a_denial_and_an_old_broker_is_none(answer: Answer, allowed: set[str] | None) -> None:
-    assert diagnosis._allowed(answer) == allowed
+    assert cluster_checks._allowed(answer) == allowed
 
 
 @pytest.mark.embedded
@@ -248,15 +248,15 @@ def test_a_broker_is_asked_for_topics_permissions_and_time(broker: str) -> None:
 def test_the_newest_timestamp_of_topics_is_found_or_not_told(broker: str) -> None:
     kafka = Kafka(bootstrap_servers=broker)
     admin = open_admin(admin_config(kafka), lambda _: None)
-    assert diagnosis.newest_timestamp_ms(admin, ["absent"]) is None
+    assert cluster_checks.newest_timestamp_ms(admin, ["absent"]) is None
     producer = open_producer(plain_producer_config(kafka), lambda _: None)
     producer.produce("stamped", b"x", timestamp=1_700_000_000_000)
     assert producer.flush(60) == 0
-    assert diagnosis.newest_timestamp_ms(admin, ["stamped"]) in (None, 1_700_000_000_000)
+    assert cluster_checks.newest_timestamp_ms(admin, ["stamped"]) in (None, 1_700_000_000_000)
 
 
 def test_a_silent_broker_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sluice.bus.diagnosis.TIMEOUT_S", 0.3)
+    monkeypatch.setattr("sluice.kafka.cluster_checks.TIMEOUT_S", 0.3)
     found = rows(Settings(kafka=Kafka(bootstrap_servers="127.0.0.1:1")))["broker"]
     assert found.state == "fail"
     assert found.found.startswith("no broker answers")

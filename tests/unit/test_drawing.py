@@ -3,7 +3,7 @@
 import pytest
 from rich.console import Console
 
-from sluice.report.drawing import Stack, in_words, spark
+from sluice.report.terminal import Stack, in_words, spark
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from sluice.bus.lag import Ends
-from sluice.core.domain import Extent, Partition
+from sluice.core.records import Partition
+from sluice.kafka.end_offsets import Ends
+from sluice.stream.ports import PartitionEnd
 
 ONE, TWO = Partition("t", 1), Partition("t", 2)
 
@@ -57,7 +58,7 @@ def bench() -> Bench:
 def test_the_answer_is_there_at_the_first_call_after_it_came(bench: Bench) -> None:
     assert bench.ends([ONE, TWO]) == {}
     bench.admin.answer({1: 10, 2: 20}, {1: 4, 2: -1001})
-    assert bench.ends([ONE, TWO]) == {ONE: Extent(10, 4), TWO: Extent(20, None)}
+    assert bench.ends([ONE, TWO]) == {ONE: PartitionEnd(10, 4), TWO: PartitionEnd(20, None)}
 
 
 def test_one_question_is_out_at_a_time_and_the_last_answer_stays_while_nobody_answers(bench: Bench) -> None:
@@ -68,7 +69,7 @@ def test_one_question_is_out_at_a_time_and_the_last_answer_stays_while_nobody_an
     assert len(bench.admin.ends) == 1
     for _ in range(3):
         bench.now += 5.0
-        assert bench.ends([ONE]) == {ONE: Extent(10, 4)}
+        assert bench.ends([ONE]) == {ONE: PartitionEnd(10, 4)}
     assert len(bench.admin.ends) == 2
 
 
@@ -77,7 +78,7 @@ def test_new_partitions_are_asked_for_at_once_and_old_ones_forgotten(bench: Benc
     bench.admin.answer({1: 10}, {1: 4})
     assert bench.ends([TWO]) == {}
     bench.admin.answer({2: 20}, {2: 20})
-    assert bench.ends([TWO]) == {TWO: Extent(20, 20)}
+    assert bench.ends([TWO]) == {TWO: PartitionEnd(20, 20)}
     assert bench.ends([ONE]) == {}
 
 
@@ -89,18 +90,18 @@ def test_a_question_that_fails_leaves_the_last_answer_and_is_asked_again(bench: 
     failure = KafkaException(KafkaError(KafkaError._TIMED_OUT))
     for question in (*bench.admin.ends[-1].values(), bench.admin.groups[-1]):
         question.set_exception(failure)
-    assert bench.ends([ONE]) == {ONE: Extent(10, 4)}
+    assert bench.ends([ONE]) == {ONE: PartitionEnd(10, 4)}
     bench.now += 5.0
     bench.ends([ONE])
     bench.admin.answer({1: 12}, {1: 6})
-    assert bench.ends([ONE]) == {ONE: Extent(12, 6)}
+    assert bench.ends([ONE]) == {ONE: PartitionEnd(12, 6)}
 
 
 def test_what_reading_has_passed_is_settled_too(bench: Bench) -> None:
     bench.ends([ONE])
     bench.admin.answer({1: 10}, {1: 4})
     bench.reached[ONE] = 9
-    assert bench.ends([ONE]) == {ONE: Extent(10, 9)}
+    assert bench.ends([ONE]) == {ONE: PartitionEnd(10, 9)}
 
 
 def test_without_partitions_nobody_is_asked(bench: Bench) -> None:

@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import pytest
 
-from sluice.bus.expiry import EVERY_S, LONG_S, Expiry
-from sluice.bus.places import Place
-from sluice.core.domain import Partition
 from sluice.core.errors import ImagesExpired
+from sluice.core.records import Partition
+from sluice.kafka.expiry import EVERY_S, LONG_S, Expiry
+from sluice.kafka.offset_lookup import Place
 
 P, Q = Partition("t", 0), Partition("t", 1)
 

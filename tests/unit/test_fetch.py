@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sluice.core.errors import DependencyDown, Refused, Rejection, SluiceError, Unfetchable
-from sluice.media.fetch import Fetcher
+from sluice.media.fetching.fetcher import Fetcher
 from sluice.settings import Fetch, Media
 from sluice_schemas import Image
 from tests.support.stores import BODY, Store, store
@@ -63,7 +63,7 @@ def make(running: Store) -> Iterator[Make]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Callable[[], float]:
     """Return a clock by which a second passes at every look: a deadline ends after so many steps, never sooner."""
-    monkeypatch.setattr("sluice.media.fetch._BACKOFF_S", 0.001)
+    monkeypatch.setattr("sluice.media.fetching.fetcher._BACKOFF_S", 0.001)
     looks = itertools.count()
     return lambda: next(looks)
 

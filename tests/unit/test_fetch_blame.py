@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from sluice.core.errors import DependencyDown, SluiceError, Unfetchable
-from sluice.media import names
-from sluice.media.blame import Blame
-from sluice.media.fetch import Fetcher
-from sluice.media.guards import Stored
+from sluice.media.fetching import host_names
+from sluice.media.fetching.fetcher import Fetcher
+from sluice.media.fetching.object_failures import Blame
+from sluice.media.fetching.references import Stored
 from sluice.settings import Fetch, Media
 from sluice_schemas import Image
 from tests.support.stores import BODY, Store, store
@@ -32,7 +32,7 @@ def shop() -> Iterator[Store]:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a fetch fail with its first failure: no deadline leaves room for the pause before a second try."""
-    monkeypatch.setattr("sluice.media.fetch._BACKOFF_S", 1e6)
+    monkeypatch.setattr("sluice.media.fetching.fetcher._BACKOFF_S", 1e6)
 
 
 def fetcher(shop: Store, resolve: Any = lambda *_: ["127.0.0.1"], **changes: Any) -> Fetcher:
@@ -256,12 +256,12 @@ def test_the_patience_is_whole_again_when_nothing_was_given_up_for_a_while() -> 
 
 def test_a_name_given_up_halves_the_patience_with_the_next_one_too() -> None:
     clock = Clock()
-    found = names.Names(resolve, clock, patience_s=120, fetches=4, spelled_out=1)
+    found = host_names.Names(resolve, clock, patience_s=120, fetches=4, spelled_out=1)
     found.find("images.test", 80, ".test", PATIENCE_S)
     for name, waits_s in (("gone-1.test", 120), ("gone-2.test", 60), ("gone-3.test", 30)):
         began_s = clock.now
         for clock.now in (began_s, began_s + 10, began_s + waits_s - 1):
-            with pytest.raises(names.Unanswered):
+            with pytest.raises(host_names.Unanswered):
                 found.find(name, 80, ".test", PATIENCE_S)
         clock.now = began_s + waits_s
         with pytest.raises(Unfetchable):

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from sluice.core.errors import DependencyDown, SluiceError, Unfetchable
-from sluice.media.breaker import Breakers
-from sluice.media.fetch import Fetcher
+from sluice.media.fetching.circuit_breaker import Breakers
+from sluice.media.fetching.fetcher import Fetcher
 from sluice.settings import Fetch, Media
 from sluice_schemas import Image
 from tests.support.stores import BODY, Store, store

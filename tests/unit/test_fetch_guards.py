@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from sluice.core.errors import Refused
-from sluice.media.guards import Reference, Rules, check_addresses, parse
+from sluice.media.fetching.references import Reference, Rules, check_addresses, parse
 from tests.support.references import ALLOWED, FORBIDDEN, NEVER, PRIVATE, PUBLIC, REFUSED, RULES
 
 

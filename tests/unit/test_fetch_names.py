@@ -8,10 +8,10 @@ from typing import Any, Self
 import pytest
 
 from sluice.core.errors import DependencyDown, Refused, SluiceError, Unfetchable
-from sluice.media import names
-from sluice.media.breaker import Transient
-from sluice.media.fetch import Fetcher
-from sluice.media.names import Names, Unanswered
+from sluice.media.fetching import host_names
+from sluice.media.fetching.circuit_breaker import Transient
+from sluice.media.fetching.fetcher import Fetcher
+from sluice.media.fetching.host_names import Names, Unanswered
 from sluice.settings import Fetch, Media
 from sluice_schemas import Image
 from tests.support.stores import BODY, Store, store
@@ -32,7 +32,7 @@ def shop() -> Iterator[Store]:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a fetch fail with its first failure: no deadline leaves room for the pause before a second try."""
-    monkeypatch.setattr("sluice.media.fetch._BACKOFF_S", 1e6)
+    monkeypatch.setattr("sluice.media.fetching.fetcher._BACKOFF_S", 1e6)
 
 
 class Resolver:
@@ -260,7 +260,7 @@ def test_an_answer_that_came_too_late_serves_the_next_who_asks() -> None:
 
 def test_the_systems_resolver_knows_this_machine_and_no_name_that_cannot_be(shop: Store) -> None:
     """A reserved name (RFC 6761) has no address; where nobody can be asked at all, its record waits."""
-    with fetcher(shop.port, names.resolve, allowed_hosts=("localhost", ".invalid")) as made:
+    with fetcher(shop.port, host_names.resolve, allowed_hosts=("localhost", ".invalid")) as made:
         assert ask(made, shop.url("/ok", "localhost")) == BODY
         assert outcome(ask(made, shop.url("/ok", "sluice.invalid"))) in {"no_such_host", "waits"}
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sluice.core.errors import Refused, Rejection, Unfetchable
-from sluice.media.fetch import Fetcher
+from sluice.media.fetching.fetcher import Fetcher
 from sluice.settings import Fetch, Media
 from sluice_schemas import Image
 from tests.support.stores import BODY, Store, store

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from sluice.core.errors import BadSettings, DependencyDown, Refused, Rejection, Unfetchable
-from sluice.media.fetch import Fetcher
+from sluice.media.fetching.fetcher import Fetcher
 from sluice.settings import Fetch, Media
 from sluice_schemas import Image
 from tests.support.stores import BODY, store
@@ -145,7 +145,7 @@ def test_no_key_leaves_its_bucket(shop: Fetcher, key: str) -> None:
 
 
 def test_an_object_that_only_fails_is_given_up_while_its_bucket_serves_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sluice.media.fetch._BACKOFF_S", 1e6)
+    monkeypatch.setattr("sluice.media.fetching.fetcher._BACKOFF_S", 1e6)
     with store() as made, fetcher(made.url("/ok"), object_patience_s=1e-6) as asking:
         made.trouble = lambda path: 503 if path.endswith("broken") else 0
         assert asking.submit(Image(uri="s3://pictures/fine")).result(PATIENCE_S) == BODY

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sluice.core.errors import DependencyDown, Refused
-from sluice.media.fetch import Fetcher
+from sluice.media.fetching.fetcher import Fetcher
 from sluice.settings import Fetch, Media
 from sluice_schemas import Image
 from tests.support.raw_http import talk
@@ -85,7 +85,7 @@ def shop(authority: Authority) -> Iterator[Store]:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a fetch fail with its first failure: no deadline leaves room for the pause before a second try."""
-    monkeypatch.setattr("sluice.media.fetch._BACKOFF_S", 1e6)
+    monkeypatch.setattr("sluice.media.fetching.fetcher._BACKOFF_S", 1e6)
 
 
 def fetcher(shop: Store, trusted: ssl.SSLContext, **changes: object) -> Fetcher:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sluice.core.errors import DependencyDown, Rejection, SluiceError, Unfetchable
-from sluice.media.fetch import Fetcher
+from sluice.media.fetching.fetcher import Fetcher
 from sluice.settings import Fetch, Media
 from sluice_schemas import Image
 from tests.support.raw_http import Talk, talk
@@ -24,7 +24,7 @@ BOMB = bytes(10_000_000)
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a fetch fail with its first failure: no deadline leaves room for the pause before a second try."""
-    monkeypatch.setattr("sluice.media.fetch._BACKOFF_S", 1e6)
+    monkeypatch.setattr("sluice.media.fetching.fetcher._BACKOFF_S", 1e6)
 
 
 def fetcher(port: int, **changes: Any) -> Fetcher:

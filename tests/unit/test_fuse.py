@@ -2,13 +2,14 @@
 
 import pytest
 
-from sluice.core.deadletter import Fuse
-from sluice.core.domain import Outcome, Partition, Record
 from sluice.core.errors import TooManyDeadLetters
+from sluice.core.records import Partition, Record
+from sluice.moderation.values import Judgement
+from sluice.stream.fuse import Fuse
 from tests.support.outcomes import judged, rejected
 
 
-def outcomes(pattern: str, partition: int = 0) -> list[Outcome]:
+def outcomes(pattern: str, partition: int = 0) -> list[Judgement]:
     """`.` for judged, `x` for rejected."""
     records = [Record(Partition("images", partition), offset, 0, None, b"") for offset in range(len(pattern))]
     return [rejected(r) if c == "x" else judged(r) for r, c in zip(records, pattern, strict=True)]

@@ -13,9 +13,9 @@ from confluent_kafka import KafkaError, KafkaException
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from sluice.bus import topics
 from sluice.cli import app
 from sluice.cli.frame import NEXT, Invocation, tell
+from sluice.kafka import topics
 from sluice.settings import Media, Topics
 from tests.support.checkpoints import pin, write_bundle
 
@@ -90,8 +90,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr("sluice.models.hub._download", unreachable)
     monkeypatch.setenv("SLUICE_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:9")
-    for module in ("topics", "diagnosis"):
-        monkeypatch.setattr(f"sluice.bus.{module}.TIMEOUT_S", 0.3)
+    for module in ("topics", "cluster_checks"):
+        monkeypatch.setattr(f"sluice.kafka.{module}.TIMEOUT_S", 0.3)
     (tmp_path / "a.png").write_bytes(b"x")
     return tmp_path
 

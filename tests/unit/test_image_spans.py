@@ -14,23 +14,13 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 from opentelemetry.trace import StatusCode
 
-from sluice.core.domain import (
-    Batch,
-    Decision,
-    FillReason,
-    Job,
-    Message,
-    Outcome,
-    Partition,
-    Picture,
-    Provenance,
-    Record,
-    Scores,
-)
 from sluice.core.errors import DependencyDown, Rejection, Unfetchable, Unscorable
-from sluice.core.outcomes import Clerk
-from sluice.core.pipeline import Clocks, Pipeline, Steps
-from sluice.core.seams import Begun
+from sluice.core.records import Message, Partition, Record
+from sluice.moderation.pipeline import Clocks, Pipeline, Steps
+from sluice.moderation.ports import Began
+from sluice.moderation.values import Decision, Job, Judgement, Picture, Provenance, Scores
+from sluice.moderation.verdicts import VerdictBuilder
+from sluice.stream.batch import Batch, FillReason
 from sluice_schemas import Generator, Image, ImageGenerated, Mode, ModelRef, PolicyRef, Status, Technical
 from tests.support.recorded import Recorded, id_of, recording
 
@@ -41,7 +31,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PICTURE = Picture(
     "0" * 64, "image/png", 1, 1, 1, np.zeros((1, 1, 1, 3), np.uint8), 1.0, Technical(0.0, 0.0, 0.0, 0.0, 0.0)
 )
-CLERK = Clerk(
+CLERK = VerdictBuilder(
     PolicyRef("test", 1, "d" * 64),
     Provenance((ModelRef("safety", "m", "r", "d", "float32"),), "pre"),
     Mode.ENFORCE,
@@ -69,7 +59,7 @@ def decode(record: Record) -> ImageGenerated:
     )
 
 
-def encode(outcome: Outcome) -> tuple[Message, ...]:
+def encode(outcome: Judgement) -> tuple[Message, ...]:
     context = [header for header in outcome.record.headers if header[0] == "traceparent"]
     return (
         Message("verdicts", b"k", outcome.verdict.image_id.encode(), (("ce_id", b"1"), *context)),
@@ -77,7 +67,7 @@ def encode(outcome: Outcome) -> tuple[Message, ...]:
     )
 
 
-def scored(jobs: Sequence[Job], begun: Begun) -> list[Scores | Rejection]:
+def scored(jobs: Sequence[Job], begun: Began) -> list[Scores | Rejection]:
     begun()
     return [Scores((), reference_has_nsfw=False, guard_band_recheck=False, clip=None) for _ in jobs]
 
@@ -232,7 +222,7 @@ def test_what_a_step_refuses_at_once_is_blamed_on_it(road: Make, recorded: Recor
 
 
 def test_a_picture_the_models_refuse_is_no_error_of_its_neighbours(road: Make, recorded: Recorded) -> None:
-    def score(jobs: Sequence[Job], begun: Begun) -> Future[list[Scores | Rejection]]:
+    def score(jobs: Sequence[Job], begun: Began) -> Future[list[Scores | Rejection]]:
         future: Future[list[Scores | Rejection]] = Future()
         future.set_result([Unscorable("non_finite"), *scored(jobs[1:], begun)])
         return future

@@ -10,32 +10,34 @@ from pathlib import Path
 
 import pytest
 
-from sluice.core.domain import Notes, Partition, Span
 from sluice.core.errors import BadSettings
-from sluice.telemetry.journal import Journal
+from sluice.core.records import JournalEntry, OffsetRange, Partition
+from sluice.state.crash_journal import Journal
 
 PLACE = Partition("images", 3)
-NOTES = Notes((Span(PLACE, 4, 9),), (Span(PLACE, 2, 3, 2, 1), Span(Partition("images", 5), 0, 1, 1)))
+NOTES = JournalEntry(
+    (OffsetRange(PLACE, 4, 9),), (OffsetRange(PLACE, 2, 3, 2, 1), OffsetRange(Partition("images", 5), 0, 1, 1))
+)
 
 ENDLESS_WRITER = """
 import sys
 from pathlib import Path
-from sluice.core.domain import Notes, Partition, Span
-from sluice.telemetry.journal import Journal
+from sluice.core.records import JournalEntry, Partition, OffsetRange
+from sluice.state.crash_journal import Journal
 journal = Journal(Path(sys.argv[1]), "replica-0")
 journal.open()
-spans = tuple(Span(Partition("images", index), 0, 1) for index in range(500))
+spans = tuple(OffsetRange(Partition("images", index), 0, 1) for index in range(500))
 print("ready", flush=True)
 while True:
-    journal(Notes(spans))
-    journal(Notes(spans[:1]))
+    journal(JournalEntry(spans))
+    journal(JournalEntry(spans[:1]))
 """
 
 
 def test_what_was_written_last_is_read_by_the_next_life(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "new" / "folder", "replica-0")
-    assert journal.open() == Notes()
-    journal(Notes())
+    assert journal.open() == JournalEntry()
+    journal(JournalEntry())
     journal(NOTES)
     assert Journal(tmp_path / "new" / "folder", "replica-0").open() == NOTES
 
@@ -43,8 +45,8 @@ def test_what_was_written_last_is_read_by_the_next_life(tmp_path: Path) -> None:
 def test_every_replica_has_a_file_of_its_own_whatever_its_id(tmp_path: Path) -> None:
     for number, name in enumerate(["a", "b", "../a", "a/b", ".."]):
         journal = Journal(tmp_path / "journals", name)
-        assert journal.open() == Notes()
-        journal(Notes((Span(PLACE, number, number + 1),)))
+        assert journal.open() == JournalEntry()
+        journal(JournalEntry((OffsetRange(PLACE, number, number + 1),)))
     assert len(list((tmp_path / "journals").iterdir())) == 5
     assert [path.name for path in tmp_path.iterdir()] == ["journals"]
 
@@ -116,7 +118,7 @@ DAMAGED = {
 
 def begun_anew(folder: Path, log: pytest.LogCaptureFixture) -> bool:
     """Open the journal, which must start from nothing, say so, and work from then on."""
-    assert Journal(folder, "replica-0").open() == Notes()
+    assert Journal(folder, "replica-0").open() == JournalEntry()
     said = "journal_begun_anew" in log.messages
     journal = Journal(folder, "replica-0")
     journal.open()
@@ -191,7 +193,7 @@ def test_a_disk_that_is_full_leaves_the_last_notes(tmp_path: Path, monkeypatch: 
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
-        journal(Notes())
+        journal(JournalEntry())
     assert Journal(tmp_path, "replica-0").open() == NOTES
     assert [file.name for file in tmp_path.iterdir()] == ["replica-0.journal"]
 
@@ -200,8 +202,8 @@ def test_a_disk_that_is_full_leaves_the_last_notes(tmp_path: Path, monkeypatch: 
 def test_a_long_id_has_a_file_too(tmp_path: Path, name: str) -> None:
     for number, replica in enumerate((name + "0", name + "1")):
         Journal(tmp_path, replica).open()
-        Journal(tmp_path, replica)(Notes((Span(PLACE, number, number + 1),)))
-    assert Journal(tmp_path, name + "0").open() == Notes((Span(PLACE, 0, 1),))
+        Journal(tmp_path, replica)(JournalEntry((OffsetRange(PLACE, number, number + 1),)))
+    assert Journal(tmp_path, name + "0").open() == JournalEntry((OffsetRange(PLACE, 0, 1),))
 
 
 def test_a_folder_that_cannot_be_is_a_wrong_setting_at_the_start(tmp_path: Path) -> None:

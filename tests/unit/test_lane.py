@@ -5,9 +5,9 @@ from threading import Event
 
 import pytest
 
-from sluice.core.domain import Job, Scores
 from sluice.core.errors import DependencyDown, DeviceLost, Rejection, Unscorable
-from sluice.models.lane import Answers, Lane, Pulse, isolating
+from sluice.models.worker import Answers, Lane, Pulse, isolating
+from sluice.moderation.values import Job, Scores
 from sluice_schemas import ModelRef
 from tests.support import jobs
 

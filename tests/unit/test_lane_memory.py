@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from sluice.core.domain import Pixels, Score, Scores, Thumbnail
 from sluice.core.errors import DependencyDown, DeviceLost
 from sluice.models import plugin
-from sluice.models.lane import Lane
 from sluice.models.load import load
 from sluice.models.towers import VisionTower
+from sluice.models.worker import Lane
+from sluice.moderation.values import Pixels, Score, Scores, Thumbnail
 from sluice.settings import Models
 from sluice_schemas import ModelRef
 from tests.support import jobs

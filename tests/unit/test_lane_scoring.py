@@ -12,18 +12,18 @@ import torch
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from safetensors.torch import load_file
 
-from sluice.core.domain import Job, Pixels, Score, Scores, Thumbnail
 from sluice.core.errors import BadSettings, DependencyDown, DeviceLost, Rejection, Unscorable, WeightsNotAttested
 from sluice.models import plugin
 from sluice.models.clip import PromptEncoder
-from sluice.models.guard import BFLOAT16_WIDENS, GuardBand
-from sluice.models.lane import Lane
+from sluice.models.forward import FixedShape, Look, Passes, View, guarded
+from sluice.models.guard_band import BFLOAT16_WIDENS, GuardBand
 from sluice.models.layout import canonical
 from sluice.models.load import load
 from sluice.models.safety import IDS, Margins, decide
 from sluice.models.scorer import Scorer
-from sluice.models.sight import FixedShape, Look, Passes, View, guarded
 from sluice.models.towers import MEAN, STD
+from sluice.models.worker import Lane
+from sluice.moderation.values import Job, Pixels, Score, Scores, Thumbnail
 from sluice.settings import Models, Precision
 from sluice_schemas import ModelRef
 from tests.support import jobs
@@ -209,7 +209,7 @@ def test_running_out_of_memory_halves_the_pass_remembers_and_loses_no_tile() -> 
 
 
 def test_a_reduced_pass_grows_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sluice.models.sight.REGROW_AFTER", 3)
+    monkeypatch.setattr("sluice.models.forward.REGROW_AFTER", 3)
     memory = Memory(room=5)
     passes = Passes(memory, 16, beat=nothing, on_split=nothing)
     passes(np.zeros((8, 1, 1, 3), np.uint8))

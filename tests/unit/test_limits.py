@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from sluice.bus.limits import Limits, beyond, limits
+from sluice.kafka.broker_limits import Limits, beyond, limits
 from sluice.settings import Kafka
 
 ALLOWED = {

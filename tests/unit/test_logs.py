@@ -12,12 +12,12 @@ from typer.testing import CliRunner
 
 from sluice.cli import app
 from sluice.cli.frame import Invocation
-from sluice.core.domain import Partition
-from sluice.core.events import EVENTS, EventName, markdown, places, tell, trace_id
+from sluice.core.log_events import EVENTS, EventName, log_event, markdown, places, trace_id
+from sluice.core.records import Partition
 from sluice.settings import Settings
 from sluice.telemetry import logs
 from sluice.telemetry.logs import Seldom
-from sluice.telemetry.watchers import Watchers
+from sluice.telemetry.observability import Watchers
 from sluice_schemas import ModelRef
 
 ROOT = Path(__file__).parents[2]
@@ -60,8 +60,8 @@ def test_a_table_out_of_step_is_found(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("restored_logging")
 def test_an_event_is_one_line_of_json_with_its_level_and_fields(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("INFO", "json")
-    tell("dead_letter", topic="images", partition=1, offset=7, stage="fetch", reason="gone", trace_id=None)
-    tell("dependency_down", dependency="store", error="https://user:key@store/?token=1 is slow", again_s=2)
+    log_event("dead_letter", topic="images", partition=1, offset=7, stage="fetch", reason="gone", trace_id=None)
+    log_event("dependency_down", dependency="store", error="https://user:key@store/?token=1 is slow", again_s=2)
     first, second = map(json.loads, capsys.readouterr().err.splitlines())
     assert {key: first[key] for key in ("event", "level", "topic", "partition", "offset", "reason")} == {
         "event": "dead_letter",

@@ -2,16 +2,20 @@
 
 import random
 from collections import defaultdict, deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
-from sluice.core.batcher import Batcher
-from sluice.core.deadletter import Fuse
-from sluice.core.domain import Batch, Outcome, Partition, Record
 from sluice.core.errors import DependencyDown, DeviceLost, Fenced, TooManyDeadLetters
-from sluice.core.loop import Loop, Pace
+from sluice.core.records import Partition, Record
+from sluice.stream.batch import Batch
+from sluice.stream.batcher import Batcher
+from sluice.stream.fuse import Fuse
+from sluice.stream.loop import Loop, Pace
+from sluice.stream.outcome import Outcome
+from sluice.stream.ports import Duty
 from tests.support.books import books
 from tests.support.fake_bus import FakeCluster, FakeSource, Fate
 from tests.support.outcomes import VERDICTS, judged, rejected
@@ -26,17 +30,17 @@ class Bench:
         self.source: FakeSource = self.cluster.join("m")
         self.now = 0.0
         self.seen: list[tuple[str, float, dict[str, str]]] = []
-        self.roads: deque[tuple[Batch, Future[list[Outcome]]]] = deque()
+        self.roads: deque[tuple[Batch, Future[Sequence[Outcome]]]] = deque()
         self.loop = Loop(
             source=self.source,
             committer=self.cluster.producer("t"),
-            road=self.road,
+            start_batch=self.road,
             batcher=Batcher(max_records=2, max_bytes=1000),
             fuse=Fuse(1.0, 1000, max_run),
             pace=Pace(max_flights=max_flights, drain_timeout_s=1.0, retry_pause_s=5.0),
             clock=lambda: self.now,
             sleep=self.sleep,
-            books=books(
+            metrics=books(
                 observe=lambda name, value, labels: self.seen.append((name, value, dict(labels))),
                 clock=lambda: self.now,
             ),
@@ -56,8 +60,8 @@ class Bench:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def road(self, batch: Batch) -> Future[list[Outcome]]:
-        future: Future[list[Outcome]] = Future()
+    def road(self, batch: Batch) -> Future[Sequence[Outcome]]:
+        future: Future[Sequence[Outcome]] = Future()
         self.roads.append((batch, future))
         return future
 
@@ -274,7 +278,7 @@ def test_draining_lands_what_is_in_flight_and_leaves_the_rest_to_the_next_owner(
 def test_draining_gives_up_at_its_deadline() -> None:
     bench = Bench()
     bench.start(2)
-    bench.loop.each_turn = lambda: bench.sleep(0.3)
+    bench.loop.duties = [Duty("test", lambda: bench.sleep(0.3))]
     bench.loop.drain()
     assert bench.loop.flights
     assert bench.published == []
@@ -292,7 +296,7 @@ def test_a_fenced_member_lands_nothing_on_its_way_out() -> None:
         if bench.roads:
             bench.finish()
 
-    bench.loop.each_turn = finish_when_launched
+    bench.loop.duties = [Duty("test", finish_when_launched)]
     with pytest.raises(Fenced):
         bench.loop.run(lambda: False)
     bench.source.close()
@@ -306,7 +310,7 @@ def test_a_failed_watch_leaves_the_loop() -> None:
     def hung() -> None:
         raise DeviceLost("the lane hangs")
 
-    bench.loop.each_turn = hung
+    bench.loop.duties = [Duty("test", hung)]
     with pytest.raises(DeviceLost):
         bench.turns(1)
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from sluice.core.domain import Partition
 from sluice.core.errors import DependencyDown, WrongCanary
+from sluice.core.records import Partition
+from sluice.stream.ports import Duty
 from tests.support.fake_bus import Fate
 from tests.support.outcomes import rejected
 from tests.unit.test_loop import Bench
@@ -111,7 +112,7 @@ def test_a_wrong_canary_stops_the_loop_before_what_is_finished_lands() -> None:
     def wrong() -> None:
         raise WrongCanary("canary glyph")
 
-    bench.loop.each_turn = wrong
+    bench.loop.duties = [Duty("test", wrong)]
     with pytest.raises(WrongCanary):
         bench.turns(1)
     assert bench.published == []

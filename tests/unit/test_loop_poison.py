@@ -2,16 +2,20 @@
 
 import random
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 import pytest
 
-from sluice.core.batcher import Batcher
-from sluice.core.deadletter import Fuse
-from sluice.core.domain import Batch, Notes, Outcome, Span
 from sluice.core.errors import DependencyDown, DeviceLost, Fenced
-from sluice.core.loop import Loop, Pace
-from sluice.core.poison import Suspects, Watch
+from sluice.core.records import JournalEntry, OffsetRange
+from sluice.stream.batch import Batch
+from sluice.stream.batcher import Batcher
+from sluice.stream.fuse import Fuse
+from sluice.stream.loop import Loop, Pace
+from sluice.stream.outcome import Outcome
+from sluice.stream.poison import PoisonDetector, Suspects
+from sluice.stream.ports import Duty
 from tests.support.books import books
 from tests.support.fake_bus import FakeCluster, Fate
 from tests.support.outcomes import VERDICTS, judged, rejected
@@ -26,25 +30,25 @@ class Bench:
         for _ in range(10):
             self.cluster.append(b"k", b"v")
         self.now = 0.0
-        self.notes: list[Notes] = []
-        self.roads: deque[tuple[Batch, Future[list[Outcome]]]] = deque()
-        self.noted_at_launch: list[tuple[Span, ...]] = []
-        spans = tuple(Span(self.partition, *numbers) for numbers in suspects)
+        self.notes: list[JournalEntry] = []
+        self.roads: deque[tuple[Batch, Future[Sequence[Outcome]]]] = deque()
+        self.noted_at_launch: list[tuple[OffsetRange, ...]] = []
+        spans = tuple(OffsetRange(self.partition, *numbers) for numbers in suspects)
         self.loop = Loop(
             source=self.cluster.join("m"),
             committer=self.cluster.producer("t"),
-            road=self.road,
+            start_batch=self.road,
             batcher=Batcher(max_records=2, max_bytes=1000),
             fuse=Fuse(1.0, 1000, 1000),
             pace=Pace(max_flights=2, drain_timeout_s=1.0, retry_pause_s=1.0),
             clock=lambda: self.now,
             sleep=self.sleep,
-            books=books(),
-            watch=Watch(Suspects(2, 2, spans), self.notes.append),
+            metrics=books(),
+            poison=PoisonDetector(Suspects(2, 2, spans), self.notes.append),
         )
 
-    def road(self, batch: Batch) -> Future[list[Outcome]]:
-        future: Future[list[Outcome]] = Future()
+    def road(self, batch: Batch) -> Future[Sequence[Outcome]]:
+        future: Future[Sequence[Outcome]] = Future()
         self.roads.append((batch, future))
         self.noted_at_launch.append(self.notes[-1].flying if self.notes else ())
         return future
@@ -66,8 +70,8 @@ class Bench:
         make = rejected if batch.rejection else judged
         future.set_result([make(record) for record in batch.records])
 
-    def span(self, first: int, end: int) -> Span:
-        return Span(self.partition, first, end)
+    def span(self, first: int, end: int) -> OffsetRange:
+        return OffsetRange(self.partition, first, end)
 
     @property
     def on_the_road(self) -> list[list[int]]:
@@ -141,8 +145,8 @@ def test_the_condemned_is_rejected_once_and_suspected_no_more() -> None:
     bench.finish()
     bench.turns(2)
     assert bench.roads[0][0].rejection is None
-    assert bench.loop.watch.suspects.spans == (Span(bench.partition, 1, 2, 2, 0),)
-    assert bench.notes[-1].suspects == bench.loop.watch.suspects.spans
+    assert bench.loop.poison.suspects.ranges == (OffsetRange(bench.partition, 1, 2, 2, 0),)
+    assert bench.notes[-1].suspects == bench.loop.poison.suspects.ranges
 
 
 def test_an_aborted_landing_keeps_the_suspects() -> None:
@@ -151,16 +155,16 @@ def test_an_aborted_landing_keeps_the_suspects() -> None:
     bench.start()
     bench.finish()
     bench.turns(3)
-    assert bench.loop.watch.suspects.spans == (Span(bench.partition, 0, 1, 2, 0),)
+    assert bench.loop.poison.suspects.ranges == (OffsetRange(bench.partition, 0, 1, 2, 0),)
 
 
 def test_whoever_is_asked_to_leave_accuses_nobody_even_if_killed_while_it_drains() -> None:
     bench = Bench()
     bench.start()
-    bench.loop.each_turn = lambda: bench.sleep(0.3)
+    bench.loop.duties = [Duty("test", lambda: bench.sleep(0.3))]
     bench.loop.drain()
     assert bench.loop.flights
-    assert bench.notes[-1] == Notes()
+    assert bench.notes[-1] == JournalEntry()
 
 
 @pytest.mark.parametrize(("error", "accused"), [(Fenced("newer"), False), (DeviceLost("assert"), True)])
@@ -171,7 +175,7 @@ def test_only_a_lost_device_accuses_who_was_in_flight(error: Exception, accused:
         if bench.roads:
             raise error
 
-    bench.loop.each_turn = break_in_flight
+    bench.loop.duties = [Duty("test", break_in_flight)]
     with pytest.raises(type(error)):
         bench.loop.run(lambda: False)
     assert bool(bench.notes[-1].flying) is accused
@@ -184,7 +188,7 @@ def test_an_error_nobody_foresaw_accuses_who_was_in_flight() -> None:
         if bench.roads:
             raise ZeroDivisionError
 
-    bench.loop.each_turn = fail_in_flight
+    bench.loop.duties = [Duty("test", fail_in_flight)]
     with pytest.raises(ZeroDivisionError):
         bench.loop.run(lambda: False)
     assert bench.notes[-1].flying

@@ -5,8 +5,8 @@ from typing import Literal, cast
 import pytest
 from confluent_kafka import Consumer, KafkaError
 
-from sluice.bus.membership import Membership
 from sluice.core.errors import BadSettings, BrokerLost, Denied
+from sluice.kafka.membership import Membership
 from sluice.settings import Kafka
 from tests.support.scripted_kafka import ScriptedConsumer
 

@@ -15,10 +15,10 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.util._once import Once
 from prometheus_client.parser import text_string_to_metric_families
 
-from sluice.core.seams import Distribution, MetricName
+from sluice.core.metrics import Distribution, MetricName
 from sluice.settings import Telemetry
 from sluice.telemetry import export, exposition
-from sluice.telemetry.meanings import MEANINGS
+from sluice.telemetry.catalogue import METRICS
 from sluice.telemetry.metrics import Meter
 
 PRODUCT = Path(__file__).parents[2] / "consumer/sluice"
@@ -26,7 +26,7 @@ NAMES = frozenset(get_args(MetricName))
 
 
 def test_every_metric_has_a_meaning() -> None:
-    assert set(MEANINGS) == NAMES
+    assert set(METRICS) == NAMES
 
 
 def test_counters_add_gauges_stay_histograms_keep_count_and_sum(tmp_path: Path) -> None:
@@ -35,8 +35,8 @@ def test_counters_add_gauges_stay_histograms_keep_count_and_sum(tmp_path: Path) 
     meter("sluice.verdicts", 3, {"status": "ALLOW", "generator": "sdxl"})
     meter("sluice.flights", 4, {})
     meter("sluice.flights", 1, {})
-    meter("sluice.landing.duration", 0.5, {})
-    meter("sluice.landing.duration", 0.25, {})
+    meter("sluice.commit.duration", 0.5, {})
+    meter("sluice.commit.duration", 0.25, {})
     meter.all("sluice.event.age", (1.0, 2.5))
     meter.all("sluice.event.age", ())
     meter("hw.gpu.power", 70.0, {"hw_id": "gone"})
@@ -45,8 +45,8 @@ def test_counters_add_gauges_stay_histograms_keep_count_and_sum(tmp_path: Path) 
     assert live(meter, tmp_path) == {
         "verdicts.ALLOW.sdxl": 5,
         "flights": 1,
-        "landing.duration.count": 2,
-        "landing.duration.sum": 0.75,
+        "commit.duration.count": 2,
+        "commit.duration.sum": 0.75,
         "event.age.count": 2,
         "event.age.sum": 3.5,
     }
@@ -82,13 +82,13 @@ def samples() -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 def test_a_scrape_tells_what_was_observed_by_prometheus_names(scraped: Meter) -> None:
     scraped("sluice.verdicts", 2, {"status": "ALLOW", "generator": "sdxl"})
     scraped("kafka.consumer_group.lag", 7, {"topic": "t", "partition": "3", "group": "g"})
-    scraped("sluice.landing.duration", 0.3, {})
+    scraped("sluice.commit.duration", 0.3, {})
     scraped("hw.gpu.memory.usage", 5.0, {"hw_id": "0"})
     found = samples()
     assert found["sluice_verdicts_total", (("generator", "sdxl"), ("status", "ALLOW"))] == 2
     assert found["kafka_consumer_group_lag", (("group", "g"), ("partition", "3"), ("topic", "t"))] == 7
-    assert found["sluice_landing_duration_seconds_bucket", (("le", "0.25"),)] == 0
-    assert found["sluice_landing_duration_seconds_bucket", (("le", "0.5"),)] == 1
+    assert found["sluice_commit_duration_seconds_bucket", (("le", "0.25"),)] == 0
+    assert found["sluice_commit_duration_seconds_bucket", (("le", "0.5"),)] == 1
     assert found["hw_gpu_memory_usage_bytes", (("hw_id", "0"),)] == 5
     assert found["process_cpu_time_seconds_total", ()] == 12.5
     labels = next(dict(labels) for name, labels in found if name == "target_info")
@@ -149,7 +149,7 @@ def test_every_metric_is_observed_somewhere_in_the_product() -> None:
 def observed() -> Iterator[str]:
     """Yield the names of metrics that calls of the product are given, and those it tells when it is asked."""
     for file in PRODUCT.rglob("*.py"):
-        if file.name not in {"seams.py", "meanings.py"}:
+        if file.name not in {"metrics.py", "catalogue.py"}:
             for node in ast.walk(ast.parse(file.read_text())):
                 given = node.args[:1] if isinstance(node, ast.Call) else node.keys if isinstance(node, ast.Dict) else []
                 values = [name.value for name in given if isinstance(name, ast.Constant)]
@@ -157,4 +157,4 @@ def observed() -> Iterator[str]:
 
 
 def test_what_every_image_has_is_counted_in_bulk() -> None:
-    assert set(get_args(Distribution)) <= {n for n, m in MEANINGS.items() if m.kind == "histogram"}
+    assert set(get_args(Distribution)) <= {n for n, m in METRICS.items() if m.kind == "histogram"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.moderation import _batches, _Events
+from sluice.services.moderator.one_shot import _batches, _Events
 from sluice_schemas import ImageGenerated, decode, encode
 
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image, ImageCms
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from sluice.core.domain import Pixels
-from sluice.media.limits import Limits
-from sluice.media.picture import picture
+from sluice.media.decoding.limits import Limits
+from sluice.media.decoding.picture import picture
+from sluice.moderation.values import Pixels
 from tests.support.images import BLUE, RED, animation, chunk, encode, grey_rows, png, scene, with_chunk
 
 PAGE = (Path(__file__).parents[2] / "docs/policy.md").read_text("utf-8")

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sluice.core.domain import Pixels
 from sluice.core.errors import BadSettings, Unscorable
-from sluice.media.limits import Limits
-from sluice.media.picture import picture
+from sluice.media.decoding.limits import Limits
+from sluice.media.decoding.picture import picture
 from sluice.models import plugin
 from sluice.models.nudenet import LABELS, NudeNet
+from sluice.moderation.values import Pixels
 from tests.support.photographs import NAMES, as_a_camera_makes_it, photograph
 
 WITHIN = 1e-4

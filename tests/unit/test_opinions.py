@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from sluice import policies
-from sluice.core.domain import Score, Scores
 from sluice.core.errors import BadSettings
-from sluice.core.policy import Policy as CorePolicy
-from sluice.core.seams import unobserved
-from sluice.judging import JudgeOpening, judging
+from sluice.core.metrics import unobserved
 from sluice.models import nudenet, open_nsfw
 from sluice.models.plugin import opinions, plugins
+from sluice.moderation.policy import Policy as CorePolicy
+from sluice.moderation.values import Score, Scores
+from sluice.services.moderator.judging import JudgeOpening, judging
 from sluice.settings import Models, Policy, Settings
 from sluice_schemas import Status
 

@@ -9,25 +9,13 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from sluice.core.domain import (
-    Batch,
-    Decision,
-    FillReason,
-    Job,
-    Judged,
-    Message,
-    Outcome,
-    Partition,
-    Picture,
-    Provenance,
-    Record,
-    Rejected,
-    Scores,
-)
 from sluice.core.errors import DependencyDown, Poisonous, Rejection, Undecodable, Unfetchable, Unreadable, Unscorable
-from sluice.core.outcomes import Clerk
-from sluice.core.pipeline import Clocks, Pipeline, Steps
-from sluice.core.seams import Begun
+from sluice.core.records import Message, Partition, Record
+from sluice.moderation.pipeline import Clocks, Pipeline, Steps
+from sluice.moderation.ports import Began
+from sluice.moderation.values import Decision, Job, Judged, Judgement, Picture, Provenance, Rejected, Scores
+from sluice.moderation.verdicts import VerdictBuilder
+from sluice.stream.batch import Batch, FillReason
 from sluice_schemas import Generator, Image, ImageGenerated, Mode, ModelRef, PolicyRef, Status, Technical
 
 T = TypeVar("T")
@@ -68,7 +56,7 @@ def picture(data: bytes) -> Future[Picture]:
     return done(Picture(data.hex(), "image/png", 224, 224, 1, tiles, 1.0, technical))
 
 
-def score(jobs: Sequence[Job], begun: Begun) -> Future[list[Scores | Rejection]]:
+def score(jobs: Sequence[Job], begun: Began) -> Future[list[Scores | Rejection]]:
     def one(job: Job) -> Scores | Rejection:
         if job.picture.sha256 == b"nan".hex():
             return Unscorable("non_finite")
@@ -83,12 +71,12 @@ def judge(scores: Scores, event: ImageGenerated, seen: Picture) -> Decision:
     return Decision(Status.ALLOW, ())
 
 
-def encode(outcome: Outcome) -> tuple[Message, ...]:
+def encode(outcome: Judgement) -> tuple[Message, ...]:
     return (Message("verdicts", b"k", outcome.verdict.image_id.encode()),)
 
 
 STEPS = Steps(decode=decode, fetch=fetch, picture=picture, score=score, judge=judge, encode=encode)
-CLERK = Clerk(
+CLERK = VerdictBuilder(
     policy=PolicyRef("test", 1, "d" * 64),
     provenance=Provenance((ModelRef("safety", "m", "r", "d", "float32"),), "pre"),
     mode=Mode.ENFORCE,
@@ -125,7 +113,7 @@ def test_a_stage_lasts_until_the_next_one_begins_and_the_models_when_the_lane_sa
         now_s[0] += seconds
         return answer
 
-    def scoring(jobs: Sequence[Job], begun: Begun) -> Future[list[Scores | Rejection]]:
+    def scoring(jobs: Sequence[Job], begun: Began) -> Future[list[Scores | Rejection]]:
         now_s[0] += 4
         begun()
         return after(8, score(jobs, lambda: None))
@@ -206,7 +194,7 @@ def test_a_dead_letter_carries_the_value_only_up_to_its_limit() -> None:
     [small] = pipeline().outcomes(batch(b"garbage"))
     assert isinstance(small, Rejected)
     assert small.dead_letter.value == b"garbage"
-    tight = dataclasses.replace(pipeline(), clerk=dataclasses.replace(CLERK, max_value_bytes=6))
+    tight = dataclasses.replace(pipeline(), verdicts=dataclasses.replace(CLERK, max_value_bytes=6))
     [outcome] = tight.outcomes(batch(b"garbage"))
     assert isinstance(outcome, Rejected)
     assert outcome.dead_letter.value is None
@@ -215,7 +203,7 @@ def test_a_dead_letter_carries_the_value_only_up_to_its_limit() -> None:
 
 def test_an_inline_image_is_not_carried_unless_asked() -> None:
     clerk = dataclasses.replace(CLERK, include_inline_images=False)
-    road = dataclasses.replace(pipeline(), clerk=clerk)
+    road = dataclasses.replace(pipeline(), verdicts=clerk)
     [outcome] = road.outcomes(batch(b"broken"))
     assert isinstance(outcome, Rejected)
     assert outcome.dead_letter.value is None
@@ -264,7 +252,7 @@ def test_poison_is_rejected_without_a_look_at_it(include: bool) -> None:  # noqa
         raise AssertionError(f"looked into {record.offset}")
 
     road = pipeline(dataclasses.replace(STEPS, decode=deadly))
-    road = dataclasses.replace(road, clerk=dataclasses.replace(CLERK, include_inline_images=include))
+    road = dataclasses.replace(road, verdicts=dataclasses.replace(CLERK, include_inline_images=include))
     condemned = dataclasses.replace(batch(b"good"), reason=FillReason.ALONE, rejection=Poisonous(4, 2))
     [outcome] = road.outcomes(condemned)
     assert isinstance(outcome, Rejected)

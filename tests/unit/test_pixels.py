@@ -7,12 +7,12 @@ import pytest
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from sluice.core.errors import Unreadable
-from sluice.media import pixels
+from sluice.media.decoding import tiles
 from tests.support.images import scene
 
 
-def laid(height: int, width: int, aspect: float = 1.15, most: int = 32) -> pixels.Plan:
-    return pixels.plan(height, width, tile_above_aspect=aspect, max_tiles=most)
+def laid(height: int, width: int, aspect: float = 1.15, most: int = 32) -> tiles.Plan:
+    return tiles.plan(height, width, tile_above_aspect=aspect, max_tiles=most)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_size_and_corner_follow_the_reference(
 @pytest.mark.parametrize("size", [(512, 512), (1024, 1024), (512, 768), (769, 511), (97, 131), (224, 224), (230, 224)])
 def test_reference_tile_is_within_one_level_of_the_pillow_processor(size: tuple[int, int]) -> None:
     picture = scene(*size, seed=size[0])
-    ours = pixels.tiles(picture, laid(*size))[0].astype(np.int16)
+    ours = tiles.tiles(picture, laid(*size))[0].astype(np.int16)
     processor = CLIPImageProcessorPil(do_rescale=False, do_normalize=False)
     theirs = processor(picture, return_tensors="np")["pixel_values"][0].transpose(1, 2, 0).astype(np.int16)
     difference = np.abs(ours - theirs)
@@ -91,8 +91,8 @@ def test_a_stripe_needs_more_tiles_than_allowed_before_any_memory_is_taken() -> 
 def test_tiles_are_cuts_of_one_resized_picture() -> None:
     picture = scene(300, 700)
     layout = laid(300, 700)
-    whole = pixels.resize(picture, layout.height, layout.width)
-    cut = pixels.tiles(picture, layout)
+    whole = tiles.resize(picture, layout.height, layout.width)
+    cut = tiles.tiles(picture, layout)
     assert cut.shape == (len(layout.corners), 224, 224, 3)
     assert cut.dtype == np.uint8
     for tile, (top, left) in zip(cut, layout.corners, strict=True):
@@ -102,23 +102,23 @@ def test_tiles_are_cuts_of_one_resized_picture() -> None:
 def test_resizing_is_antialiased() -> None:
     """A one-pixel checkerboard becomes grey; without antialiasing it would keep its extremes."""
     board = np.indices((1024, 1024)).sum(0) % 2 * 255
-    small = pixels.resize(np.repeat(board[..., None], 3, 2).astype(np.uint8), 224, 224)
+    small = tiles.resize(np.repeat(board[..., None], 3, 2).astype(np.uint8), 224, 224)
     assert 120 <= small[8:-8, 8:-8].min() <= small[8:-8, 8:-8].max() <= 135
 
 
 def test_within_shrinks_the_longest_edge_and_never_enlarges() -> None:
-    assert pixels.within(scene(600, 1200), 512).shape == (256, 512, 3)
-    assert pixels.within(scene(60, 120), 512).shape == (60, 120, 3)
-    assert pixels.within(scene(2, 3000), 512).shape == (1, 512, 3)
+    assert tiles.within(scene(600, 1200), 512).shape == (256, 512, 3)
+    assert tiles.within(scene(60, 120), 512).shape == (60, 120, 3)
+    assert tiles.within(scene(2, 3000), 512).shape == (1, 512, 3)
 
 
 def test_digest_changes_with_any_parameter(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = pixels.preprocess_digest(1.15)
+    plain = tiles.preprocess_digest(1.15)
     assert len(plain) == 64
-    assert pixels.preprocess_digest(1.5) != plain
-    monkeypatch.setitem(pixels.PREPROCESS, "overlap", 57)
-    assert pixels.preprocess_digest(1.15) != plain
+    assert tiles.preprocess_digest(1.5) != plain
+    monkeypatch.setitem(tiles.PREPROCESS, "overlap", 57)
+    assert tiles.preprocess_digest(1.15) != plain
 
 
 def test_description_names_no_library_version() -> None:
-    assert not any(name in json.dumps(pixels.PREPROCESS).lower() for name in ("torch", "pillow", "numpy"))
+    assert not any(name in json.dumps(tiles.PREPROCESS).lower() for name in ("torch", "pillow", "numpy"))

@@ -5,10 +5,11 @@ from random import Random
 
 import pytest
 
-from sluice.core.batcher import Batcher
-from sluice.core.domain import Batch, FillReason, Notes, Partition, Record, Span
 from sluice.core.errors import BrokerLost, DeviceLost, Fenced
-from sluice.core.poison import NOBODY, Suspects, Watch, spans_of
+from sluice.core.records import JournalEntry, OffsetRange, Partition, Record
+from sluice.stream.batch import Batch, FillReason
+from sluice.stream.batcher import Batcher
+from sluice.stream.poison import NO_SUSPECTS, PoisonDetector, Suspects, ranges_of
 from tests.support.outcomes import judged
 
 P0, P1 = Partition("images", 0), Partition("images", 1)
@@ -23,11 +24,11 @@ def batch(*records: Record) -> Batch:
     return Batch(records, FillReason.COUNT, 0.0)
 
 
-def span(first: int, end: int, deaths: int = 0, alone: int = 0, partition: Partition = P0) -> Span:
-    return Span(partition, first, end, deaths, alone)
+def span(first: int, end: int, deaths: int = 0, alone: int = 0, partition: Partition = P0) -> OffsetRange:
+    return OffsetRange(partition, first, end, deaths, alone)
 
 
-def died(*lives: tuple[Span, ...]) -> Suspects:
+def died(*lives: tuple[OffsetRange, ...]) -> Suspects:
     suspects = NEW
     for flying in lives:
         suspects = suspects.after_death(flying)
@@ -36,16 +37,16 @@ def died(*lives: tuple[Span, ...]) -> Suspects:
 
 def test_a_batch_spans_its_records_partition_by_partition() -> None:
     flying = batch(record(4), record(9, P1), record(5), record(7))
-    assert spans_of([flying]) == (span(4, 8), span(9, 10, partition=P1))
+    assert ranges_of([flying]) == (span(4, 8), span(9, 10, partition=P1))
 
 
 def test_each_death_counts_for_what_was_in_flight_and_for_nothing_else() -> None:
     suspects = died((span(0, 10), span(0, 4, partition=P1)), (span(6, 12),))
-    assert suspects.spans == (span(0, 6, 1), span(6, 10, 2), span(10, 12, 1), span(0, 4, 1, partition=P1))
+    assert suspects.ranges == (span(0, 6, 1), span(6, 10, 2), span(10, 12, 1), span(0, 4, 1, partition=P1))
 
 
 def test_a_death_counts_once_however_often_a_record_was_in_flight() -> None:
-    assert died((span(0, 4), span(2, 6))).spans == (span(0, 2, 1), span(2, 4, 1), span(4, 6, 1))
+    assert died((span(0, 4), span(2, 6))).ranges == (span(0, 2, 1), span(2, 4, 1), span(4, 6, 1))
 
 
 @pytest.mark.parametrize("seed", range(50))
@@ -57,7 +58,7 @@ def test_each_offset_has_died_as_often_as_it_was_in_flight(seed: int) -> None:
         flying = tuple(span(first, first + random.randint(1, 9), partition=place) for place, first in starts)
         counts.update({(one.partition, offset) for one in flying for offset in range(one.first, one.end)})
         suspects = suspects.after_death(flying)
-    found = [((one.partition, at), one.deaths) for one in suspects.spans for at in range(one.first, one.end)]
+    found = [((one.partition, at), one.deaths) for one in suspects.ranges for at in range(one.first, one.end)]
     assert dict(found) == counts
     assert [place for place, _ in found] == sorted(counts), "disjoint and in order"
 
@@ -66,7 +67,7 @@ def test_each_offset_has_died_as_often_as_it_was_in_flight(seed: int) -> None:
 def test_a_death_with_many_records_in_flight_is_counted_in_time_that_grows_with_their_number() -> None:
     """Each against each would take hours."""
     flying = tuple(span(at, at + 1) for at in range(0, 60_000, 2))
-    assert len(died(flying, flying).spans) == 30_000
+    assert len(died(flying, flying).ranges) == 30_000
 
 
 def test_records_of_two_deaths_travel_alone_and_their_neighbours_do_not() -> None:
@@ -98,29 +99,29 @@ def test_a_record_that_happened_to_be_alone_twice_is_not_condemned_before_its_fo
 
 
 def test_two_records_of_different_batches_are_not_alone() -> None:
-    assert {s.alone for s in died((span(0, 1), span(0, 1, partition=P1))).spans} == {0}
+    assert {s.alone for s in died((span(0, 1), span(0, 1, partition=P1))).ranges} == {0}
 
 
 def test_whoever_landed_and_whoever_came_before_is_suspected_no_more() -> None:
     suspects = died((span(0, 10), span(0, 4, partition=P1)))
-    assert suspects.after([judged(record(3)), judged(record(9, P1))]).spans == (span(4, 10, 1),)
-    assert suspects.after([]).spans == suspects.spans
+    assert suspects.after([judged(record(3)), judged(record(9, P1))]).ranges == (span(4, 10, 1),)
+    assert suspects.after([]).ranges == suspects.ranges
 
 
 def test_a_life_that_left_nothing_on_the_road_makes_no_suspects() -> None:
-    assert Watch.resumed(NEW, Notes(), lambda _: None).suspects == NEW
+    assert PoisonDetector.resumed(NEW, JournalEntry(), lambda _: None).suspects == NEW
 
 
 def test_a_death_is_counted_once_even_if_the_next_life_ends_before_it_does_anything() -> None:
-    notes = [Notes(flying=(span(0, 4),))]
+    notes = [JournalEntry(flying=(span(0, 4),))]
     for _ in range(3):
-        Watch.resumed(NEW, notes[-1], notes.append)
-    assert notes[-1] == Notes(suspects=(span(0, 4, 1),))
+        PoisonDetector.resumed(NEW, notes[-1], notes.append)
+    assert notes[-1] == JournalEntry(suspects=(span(0, 4, 1),))
 
 
 def test_notes_are_written_when_something_changed_and_only_then() -> None:
-    notes: list[Notes] = []
-    watch = Watch(NEW, notes.append)
+    notes: list[JournalEntry] = []
+    watch = PoisonDetector(NEW, notes.append)
     first, second = batch(record(0)), batch(record(1), record(2))
     for batches in [(first,), (first,), (first, second), (second,), (), ()]:
         watch.note(batches)
@@ -129,17 +130,17 @@ def test_notes_are_written_when_something_changed_and_only_then() -> None:
 
 @pytest.mark.parametrize("error", [None, Fenced(), BrokerLost()])
 def test_whoever_leaves_in_order_accuses_nobody_whatever_happens_on_the_way_out(error: Fenced | None) -> None:
-    notes: list[Notes] = []
-    watch = Watch(NEW, notes.append)
+    notes: list[JournalEntry] = []
+    watch = PoisonDetector(NEW, notes.append)
     watch.note((batch(record(0)),))
     watch.leave(error)
     watch.note((batch(record(0)),))
-    assert notes[-1] == Notes()
+    assert notes[-1] == JournalEntry()
 
 
 def test_a_lost_device_counts_as_a_death() -> None:
-    notes: list[Notes] = []
-    watch = Watch(NEW, notes.append)
+    notes: list[JournalEntry] = []
+    watch = PoisonDetector(NEW, notes.append)
     watch.note((batch(record(0)),))
     watch.leave(DeviceLost("a device assert"))
     assert notes[-1].flying == (span(0, 1),)
@@ -176,7 +177,7 @@ def test_the_condemned_leaves_the_batcher_with_its_rejection(batcher: Batcher) -
 
 
 def test_nobody_is_suspected_without_a_reason(batcher: Batcher) -> None:
-    assert not batcher.alone(NOBODY)
+    assert not batcher.alone(NO_SUSPECTS)
     cut = batcher.cut(0.0, greedy=False)
     assert cut
     assert len(cut.records) == 4

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice import policies
-from sluice.core.domain import Decision, Score, Scores
-from sluice.core.policy import (
+from sluice.moderation.policy import (
     ACTIONS,
     CONCEPTS,
     SPECIAL_CARE,
@@ -20,6 +19,7 @@ from sluice.core.policy import (
     Policy,
     Rules,
 )
+from sluice.moderation.values import Decision, Score, Scores
 from sluice_schemas import Audience, Clip, Concept, Status
 
 THRESHOLD = 0.2

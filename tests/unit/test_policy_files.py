@@ -6,7 +6,7 @@ import pytest
 
 from sluice import policies
 from sluice.core.errors import BadSettings
-from sluice.core.policy import ConceptRule, CoverageRule, Match, OpinionRule, Overlay, Policy, Rules
+from sluice.moderation.policy import ConceptRule, CoverageRule, Match, OpinionRule, Overlay, Policy, Rules
 from sluice.settings import Policy as PolicySettings
 from sluice_schemas import Status
 

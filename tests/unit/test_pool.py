@@ -18,15 +18,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sluice.core.domain import Thumbnail
 from sluice.core.errors import DependencyDown, NoDecoders, Unreadable
-from sluice.core.seams import MetricName
-from sluice.media import wire
-from sluice.media.limits import Limits
-from sluice.media.nursery import Nursery
-from sluice.media.picture import picture
-from sluice.media.pool import DecoderPool
-from sluice.models import canaries
+from sluice.core.metrics import MetricName
+from sluice.media.decoding.limits import Limits
+from sluice.media.decoding.picture import picture
+from sluice.media.workers import protocol
+from sluice.media.workers.fork_client import Nursery
+from sluice.media.workers.pool import DecoderPool
+from sluice.moderation.values import Thumbnail
+from sluice.services.moderator import self_test_file
 from sluice.settings import MIB, Media
 from tests.support.images import encode, scene
 
@@ -200,7 +200,7 @@ TIGHT = Media(
 
 def test_warm_up_and_known_pictures_stand_outside_every_limit() -> None:
     """What ships asks for PNG, two tiles and hundreds of pixels; the settings allow none of that."""
-    birds, _ = canaries.read(canaries.SHIPPED)
+    birds, _ = self_test_file.read(self_test_file.SHIPPED)
     deaths = Deaths()
     with DecoderPool(TIGHT, observe=deaths) as pool:
         seen = [pool.known(bird.data).result(PATIENCE_S) for bird in birds]
@@ -308,7 +308,7 @@ def gone(pid: int) -> None:
 
 ORPHAN = """
 import sys, threading
-from sluice.media.pool import DecoderPool
+from sluice.media.workers.pool import DecoderPool
 from sluice.settings import Media
 pool = DecoderPool(Media(decoders=1, decode_timeout_s=60),
     observe=lambda *_: None, decode="tests.support.decoders:told")
@@ -333,7 +333,7 @@ def test_a_template_whose_parent_leaves_without_a_word_ends_in_silence() -> None
     spec = {"limits": asdict(Limits.of(Media())), "decode": "tests.support.decoders:told", "warm": False}
     ours, theirs = socket.socketpair()
     with theirs:
-        arguments = [sys.executable, "-m", "sluice.media.decoder", str(theirs.fileno())]
+        arguments = [sys.executable, "-m", "sluice.media.workers.fork_server", str(theirs.fileno())]
         template = subprocess.Popen(
             [*arguments, json.dumps(spec | {"memory_bytes": 256 * MIB, "cpu_s": 1.0})],
             stderr=subprocess.PIPE,
@@ -341,7 +341,7 @@ def test_a_template_whose_parent_leaves_without_a_word_ends_in_silence() -> None
             env={"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
         )
     ours.settimeout(PATIENCE_S)
-    assert ours.recv(1, socket.MSG_PEEK) == wire.READY
+    assert ours.recv(1, socket.MSG_PEEK) == protocol.READY
     ours.close()
     _, said = template.communicate(timeout=PATIENCE_S)
     assert (template.returncode, said) == (0, b"")

@@ -10,10 +10,10 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from sluice.core.domain import Picture, Thumbnail
 from sluice.core.errors import Unreadable
-from sluice.media import wire
-from sluice.media.limits import Limits
+from sluice.media.decoding.limits import Limits
+from sluice.media.workers import protocol
+from sluice.moderation.values import Picture, Thumbnail
 from tests.support.decoders import answer
 
 LIMITS = Limits(max_image_bytes=1000, max_tiles=2)
@@ -36,7 +36,7 @@ def pair() -> Iterator[Pair]:
 
 
 def receive(pair: Pair, limits: Limits = LIMITS) -> Picture:
-    return wire.receive_picture(pair[0], limits, sha256="aa", deadline_s=time.monotonic() + 60)
+    return protocol.receive_picture(pair[0], limits, sha256="aa", deadline_s=time.monotonic() + 60)
 
 
 def reply(  # noqa: PLR0913 - the fields of a reply
@@ -54,7 +54,7 @@ def reply(  # noqa: PLR0913 - the fields of a reply
 
 
 def test_a_picture_arrives_as_it_was_sent_but_for_its_hash(pair: Pair) -> None:
-    wire.send_picture(pair[1], answer(7))
+    protocol.send_picture(pair[1], answer(7))
     got = receive(pair)
     assert (got.width, got.sha256) == (8, "aa")
     assert np.array_equal(got.tiles, answer(7).tiles)
@@ -88,14 +88,14 @@ def test_a_well_formed_reply_is_believed(pair: Pair) -> None:
 )
 def test_numbers_and_names_are_checked(pair: Pair, change: dict[str, Any]) -> None:
     reply(pair, GOOD | change)
-    with pytest.raises(wire.Garbled):
+    with pytest.raises(protocol.Garbled):
         receive(pair)
 
 
 @pytest.mark.parametrize("meta", [b"", b"{", b"\xff", b"[1]", b"7", b"null", b"[" * 4000])
 def test_a_description_that_is_none_is_garbled(pair: Pair, meta: bytes) -> None:
     reply(pair, meta)
-    with pytest.raises(wire.Garbled):
+    with pytest.raises(protocol.Garbled):
         receive(pair)
 
 
@@ -113,14 +113,14 @@ def test_a_description_that_is_none_is_garbled(pair: Pair, meta: bytes) -> None:
 )
 def test_lengths_are_checked_before_anything_is_read(pair: Pair, change: dict[str, Any]) -> None:
     reply(pair, GOOD, **change)
-    with pytest.raises(wire.Garbled):
+    with pytest.raises(protocol.Garbled):
         receive(pair)
 
 
 def test_a_decoder_that_leaves_a_thumbnail_out_is_not_believed(pair: Pair) -> None:
     reply(pair, GOOD)
     pair[1].close()
-    with pytest.raises(wire.Garbled, match="end"):
+    with pytest.raises(protocol.Garbled, match="end"):
         receive(pair, Limits(thumbnails=(Thumbnail("fit", 64),)))
 
 
@@ -135,12 +135,12 @@ def test_no_size_that_a_decoder_claims_makes_a_thumbnail_larger_than_was_asked(h
 )
 def test_only_known_reasons_are_repeated(pair: Pair, meta: object) -> None:
     reply(pair, meta, kind=1, tiles=0)
-    with pytest.raises(wire.Garbled):
+    with pytest.raises(protocol.Garbled):
         receive(pair)
 
 
 def test_a_reason_is_raised(pair: Pair) -> None:
-    wire.send_unreadable(pair[1], Unreadable("corrupt", "x" * 9999))
+    protocol.send_unreadable(pair[1], Unreadable("corrupt", "x" * 9999))
     with pytest.raises(Unreadable) as refusal:
         receive(pair)
     assert (refusal.value.reason, len(refusal.value.message)) == ("corrupt", 500)
@@ -149,10 +149,10 @@ def test_a_reason_is_raised(pair: Pair) -> None:
 def test_a_request_that_is_too_large_or_foreign_ends_the_decoder(pair: Pair) -> None:
     for head in (struct.pack("<4sBQ", b"SLQ1", 0, 1001), struct.pack("<4sBQ", b"GET ", 0, 1)):
         pair[0].sendall(head)
-        with pytest.raises(wire.Garbled):
-            wire.receive_request(pair[1], LIMITS)
+        with pytest.raises(protocol.Garbled):
+            protocol.receive_request(pair[1], LIMITS)
 
 
 def test_silence_ends_at_the_deadline(pair: Pair) -> None:
     with pytest.raises(TimeoutError):
-        wire.receive_picture(pair[0], LIMITS, sha256="", deadline_s=time.monotonic() + 0.05)
+        protocol.receive_picture(pair[0], LIMITS, sha256="", deadline_s=time.monotonic() + 0.05)

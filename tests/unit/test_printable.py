@@ -9,7 +9,7 @@ import pytest
 from rich.text import Text
 
 from sluice.cli import frame
-from sluice.printable import json_text, printable
+from sluice.core.printable import json_text, printable
 from sluice.report.markup import element
 from sluice.report.table import table
 from sluice.telemetry import logs

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from confluent_kafka import KafkaError
 
-from sluice.bus.refusals import Refusals, explained, handshakes
+from sluice.kafka.connection_errors import Refusals, explained, handshakes
 from sluice.settings import Kafka
 
 REFUSED = "sasl_ssl://b:1/bootstrap: SASL authentication error: Authentication failed (after 317ms in state AUTH_REQ)"

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from sluice.media.preview import jpeg
+from sluice.media.decoding.preview import jpeg
 from sluice.report.finding import Finding, counts, nearest
 from sluice.report.markup import Html, element, join
 from sluice.report.page import page

@@ -12,10 +12,10 @@ from typer.testing import CliRunner, Result
 from sluice.cli import app
 from sluice.cli.frame import Invocation
 from sluice.core.errors import BadSettings, DependencyDown
-from sluice.telemetry import scrape as scraping
 from sluice.telemetry.health import Check
 from sluice.telemetry.http import Reply, probe, serving
-from sluice.telemetry.scrape import Page, Silence, parse, scrape
+from sluice.top import scrape as scraping
+from sluice.top.scrape import Page, Silence, parse, scrape
 from tests.support.ports import free_port
 from tests.support.raw_http import talk
 

@@ -11,11 +11,11 @@ from typing import Any, get_origin
 import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from sluice import documents
-from sluice.bus.client import consumer_config, open_consumer, open_producer, producer_config
+from sluice.core import yaml_documents
 from sluice.core.errors import BadSettings
-from sluice.documents import dotted
-from sluice.media.fetch import Fetcher
+from sluice.core.yaml_documents import dotted
+from sluice.kafka.client import consumer_config, open_consumer, open_producer, producer_config
+from sluice.media.fetching.fetcher import Fetcher
 from sluice.settings import Batching, Fetch, Kafka, Media, Settings, Topics, sources
 from sluice.settings.sources import LEAVES, Key, variable
 
@@ -103,7 +103,7 @@ def test_every_setting_with_every_nasty_value_is_used_or_refused(key: Key) -> No
         try:
             settings = Settings.model_validate(nested(key, value))
         except ValidationError as error:
-            said = [str(problem) for problem in documents.problems(error, Settings)]
+            said = [str(problem) for problem in yaml_documents.problems(error, Settings)]
             assert all(str(key[0]) in line for line in said), said
             continue
         usable(settings)

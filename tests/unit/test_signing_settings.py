@@ -8,11 +8,11 @@ import pytest
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
-from sluice.app import _codec
-from sluice.bus.codec import signing_of, unsigned
 from sluice.cli import app
 from sluice.cli.frame import Invocation
 from sluice.core.errors import BadSettings
+from sluice.kafka.codec import signing_of, unsigned
+from sluice.services.moderator.app import _codec
 from sluice.settings import Settings, Signing
 from sluice_schemas import Verdict
 from sluice_schemas.headers import KEY_ID, SIGNATURE

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import pytest
 
 from sluice.core.errors import Rejection
-from sluice.media.decode import frames
-from sluice.media.fetch import Fetcher
-from sluice.media.limits import Limits
+from sluice.media.decoding.decode import frames
+from sluice.media.decoding.limits import Limits
+from sluice.media.fetching.fetcher import Fetcher
 from sluice.settings import Fetch, Media
 from sluice_schemas import Generator, Image, ImageGenerated
 from sluice_schemas.errors import WireError

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sluice.core.domain import Pixels, Thumbnail
-from sluice.media.small import sampled, thumbnail
+from sluice.media.decoding.thumbnails import sampled, thumbnail
+from sluice.moderation.values import Pixels, Thumbnail
 
 SHAPES = [(1, 1), (1, 7), (7, 1), (3, 640), (640, 3), (97, 211), (319, 320), (320, 320), (321, 33), (512, 512),
           (1000, 1500), (2161, 1213)]  # fmt: skip

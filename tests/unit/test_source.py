@@ -8,12 +8,12 @@ from typing import Literal, cast
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
-from sluice.bus.client import OnError
-from sluice.bus.expiry import LONG_S, Expiry
-from sluice.bus.places import Place
-from sluice.bus.source import KafkaSource
-from sluice.core.domain import Partition
 from sluice.core.errors import BadSettings, BrokerLost, Denied, Fatal
+from sluice.core.records import Partition
+from sluice.kafka.client import OnError
+from sluice.kafka.expiry import LONG_S, Expiry
+from sluice.kafka.offset_lookup import Place
+from sluice.kafka.source import KafkaSource
 from sluice.settings import Kafka
 from tests.support.scripted_kafka import DOWN, Received, ScriptedConsumer, refusals_to_another_thread
 

@@ -9,10 +9,12 @@ from confluent_kafka import Producer
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 
-from sluice.bus.committer import KafkaCommitter
-from sluice.core import spans
-from sluice.core.domain import Batch, FillReason, Message, Partition, Record
 from sluice.core.errors import DependencyDown, TransactionAborted
+from sluice.core.records import Message, Partition, Record
+from sluice.kafka.committer import KafkaCommitter
+from sluice.moderation import image_tracing
+from sluice.stream import tracing
+from sluice.stream.batch import Batch, FillReason
 from tests.support.recorded import Recorded, id_of, recording
 from tests.support.scripted_kafka import ABORTABLE, Script, ScriptedProducer
 
@@ -38,7 +40,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
 
 
 def test_a_batch_is_one_span_with_a_link_to_each_record_that_has_a_context(recorded: Recorded) -> None:
-    with spans.process_span(BATCH):
+    with tracing.process_span(BATCH):
         pass
     (span,) = recorded
     assert (span.name, span.status.status_code) == ("process images", StatusCode.UNSET)
@@ -56,14 +58,14 @@ class Unread(tuple[tuple[str, bytes], ...]):
 
 def test_trace_contexts_are_read_only_for_a_span_that_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     unread = replace(BATCH, records=tuple(replace(record, headers=Unread()) for record in BATCH.records))
-    with recording(monkeypatch, ALWAYS_OFF), spans.process_span(unread) as span:
+    with recording(monkeypatch, ALWAYS_OFF), tracing.process_span(unread) as span:
         assert not span.is_recording()
-        with spans.image_spans(unread, span, wanted=False) as images:
+        with image_tracing.image_spans(unread, span, wanted=False) as images:
             assert images == [None, None]
 
 
 def test_of_an_error_a_span_has_the_class_and_nothing_it_says(recorded: Recorded) -> None:
-    with pytest.raises(DependencyDown), spans.process_span(BATCH):
+    with pytest.raises(DependencyDown), tracing.process_span(BATCH):
         fail()
     (span,) = recorded
     assert span.status.status_code is StatusCode.ERROR
@@ -76,7 +78,7 @@ def fail() -> None:
 
 
 def test_a_poll_lasts_from_its_beginning_until_its_records_are_there(recorded: Recorded) -> None:
-    spans.polled("images", 5, began_ns=1)
+    tracing.poll_span("images", 5, began_ns=1)
     (span,) = recorded
     assert (span.name, span.kind, span.start_time) == ("poll images", SpanKind.CLIENT, 1)
     assert (span.end_time or 0) > 1
@@ -84,7 +86,7 @@ def test_a_poll_lasts_from_its_beginning_until_its_records_are_there(recorded: R
 
 
 def test_a_landing_sends_each_message_of_a_traced_image_under_a_span_of_its_own(recorded: Recorded) -> None:
-    with spans.landing_spans([PLAIN, TRACED], OFFSETS) as (plain, traced):
+    with tracing.commit_spans([PLAIN, TRACED], OFFSETS) as (plain, traced):
         assert plain == PLAIN
     (commit,), (send,) = recorded.named("commit images"), recorded.named("send verdicts")
     assert (commit.kind, commit.parent, send.kind) == (SpanKind.CLIENT, None, SpanKind.PRODUCER)

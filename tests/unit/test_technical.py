@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sluice.core.domain import Pixels
-from sluice.media.technical import blur, centre, luma, noise_sigma, technical
+from sluice.media.decoding.technical import blur, centre, luma, noise_sigma, technical
+from sluice.moderation.values import Pixels
 from tests.support.images import scene
 
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import pytest
 
-from sluice.core.timesheet import Timesheet
+from sluice.stream.loop_metrics import TimeAccounting
 
 
 class Bench:
@@ -14,7 +14,7 @@ class Bench:
         self.now = 100.0
         self.spent: defaultdict[str, float] = defaultdict(float)
         self.told = 0
-        self.sheet = Timesheet(lambda: self.now, self.observe)
+        self.sheet = TimeAccounting(lambda: self.now, self.observe)
 
     def observe(self, name: str, value: float, labels: object) -> None:
         assert name == "sluice.activity.time"

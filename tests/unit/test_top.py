@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
-from sluice.telemetry.scrape import READY, Page, Silence, parse
 from sluice.top import figures
 from sluice.top.figures import DRAIN, Gpu, Lag, Sight, Tally, sight
 from sluice.top.poll import Poll
 from sluice.top.recent import History, Recent
+from sluice.top.scrape import READY, Page, Silence, parse
 from sluice.top.view import draw, line
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -10,9 +10,9 @@ import pytest
 
 from sluice.cli.tail import plain_event
 from sluice.core.errors import Undecodable
-from sluice.report.claim import claimed, verdicts_in
-from sluice.report.difference import Difference, differences
 from sluice.report.table import as_json
+from sluice.services.moderator.claim import claimed, verdicts_in
+from sluice.services.moderator.difference import Difference, differences
 from sluice_schemas import (
     Concept,
     ModelRef,

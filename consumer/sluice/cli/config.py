@@ -40,9 +40,9 @@ def logs(
     check: Check = None,
 ) -> None:
     """Print every event of the log with its level, its meaning and its fields, as Markdown."""
-    from sluice.core import events
+    from sluice.core import log_events
 
-    print_or_compare(events.markdown(), check, "the code says", "sluice config logs")
+    print_or_compare(log_events.markdown(), check, "the code says", "sluice config logs")
 
 
 @app.command()

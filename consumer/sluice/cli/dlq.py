@@ -13,7 +13,7 @@ from sluice.settings import Settings
 from sluice_schemas import DeadLetter
 
 if TYPE_CHECKING:
-    from sluice.core.domain import Record
+    from sluice.core.records import Record
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: list, show, put back.")
 
@@ -90,8 +90,8 @@ NOT_CARRIED = "not carried"
 
 
 def _put_back(settings: Settings, letter: DeadLetter, *, dry_run: bool) -> str:
-    from sluice.bus.client import open_producer, plain_producer_config
-    from sluice.bus.reader import requeue as publish
+    from sluice.kafka.client import open_producer, plain_producer_config
+    from sluice.kafka.reader import requeue as publish
 
     if letter.value is None and letter.value_sha256 is not None:
         return NOT_CARRIED

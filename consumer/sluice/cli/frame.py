@@ -17,7 +17,7 @@ from rich.text import Text
 
 from sluice.core import errors
 from sluice.core.errors import DependencyDown, Fatal, Rejection, SluiceError
-from sluice.printable import json_text, printable
+from sluice.core.printable import json_text, printable
 from sluice.settings import Settings
 from sluice.settings.section import at_home
 from sluice.settings.sources import Loaded, load

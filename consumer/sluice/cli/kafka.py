@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
-from sluice.bus.client import open_consumer, reader_config
-from sluice.bus.codec import Codec, framing_of
-from sluice.bus.reader import Reader, Start
 from sluice.cli.frame import say
-from sluice.core.domain import Record
 from sluice.core.errors import Undecodable
+from sluice.core.records import Record
+from sluice.kafka.client import open_consumer, reader_config
+from sluice.kafka.codec import Codec, framing_of
+from sluice.kafka.reader import Reader, Start
 from sluice.settings import Settings
 from sluice_schemas import DeadLetter, Event, Quality, Verdict
 

@@ -10,7 +10,7 @@ from sluice.cli.frame import AsJson, emit, say, settings_of, show
 from sluice.core.deadline import Deadline
 
 if TYPE_CHECKING:
-    from sluice.bus.backlog import Backlog
+    from sluice.kafka.group_lag import Backlog
     from sluice.settings import Settings
 
 
@@ -41,10 +41,10 @@ def lag(
 
 
 def _look(settings: "Settings", group: str) -> "Backlog":
-    from sluice.bus.admission import admitted
-    from sluice.bus.asking import Commits
-    from sluice.bus.backlog import TIMEOUT_S, backlog, with_ages
-    from sluice.bus.client import open_consumer
+    from sluice.kafka.client import open_consumer
+    from sluice.kafka.group_lag import TIMEOUT_S, backlog, with_ages
+    from sluice.kafka.group_offsets import Commits
+    from sluice.kafka.preflight import admitted
 
     kafka = settings.kafka
     admin = admitted(kafka, TIMEOUT_S, time.monotonic)
@@ -89,7 +89,7 @@ def _age_s(timestamp_ms: int | None, now_ms: float) -> float | None:
 
 
 def _words(seconds: float | None) -> str:
-    from sluice.report.drawing import in_words
+    from sluice.report.terminal import in_words
 
     return "" if seconds is None else in_words(seconds)
 

@@ -150,18 +150,18 @@ def _chosen(context: typer.Context, name: str) -> str:
 
 def _answers(settings: Settings, further: Sequence[Path], file: Path | None) -> Iterator[dict[str, Any]]:
     """Ask all canaries, keep their answers where a file is named, and yield them in short."""
-    from sluice.core.canary import Canary
-    from sluice.core.seams import unobserved
-    from sluice.judging import judging
-    from sluice.models import canaries
+    from sluice.core.metrics import unobserved
+    from sluice.moderation.self_test import Canary
+    from sluice.services.moderator import self_test_file
+    from sluice.services.moderator.judging import judging
 
     given = settings.canary.model_copy(update={"file": None}) if file else settings.canary
     with judging(settings, worker="sluice models canaries", observe=unobserved) as judge:
-        asked = canaries.of(given, judge.decoders.known, judge.lane, judge.policy, unobserved)
+        asked = self_test_file.of(given, judge.decoders.known, judge.lane, judge.policy, unobserved)
         asked.known += [Canary(path.stem, path.read_bytes(), None) for path in further]
-        canaries.settle(asked, judge.lane, time.sleep)
+        self_test_file.settle(asked, judge.lane, time.sleep)
         if file:
-            canaries.write(file, asked.known, judge.lane.provenance)
+            self_test_file.write(file, asked.known, judge.lane.provenance)
         for name, answer in asked.answers:
             nearest = max(answer.concepts, key=lambda concept: concept.margin)
             status = judge.policy.decide(answer, None, coverage=1.0).status

@@ -84,7 +84,7 @@ def moderate(
     check_writable("--report", report)
     surroundings.check_process()
     files = gathered(images)
-    from sluice.moderation import moderate as judge
+    from sluice.services.moderator.one_shot import moderate as judge
 
     settings = with_a_bundle(Choice(bundle, policy).over(settings_of(context)))
     with console(stderr=True).status("judging"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from sluice.printable import printable
+from sluice.core.printable import printable
 
 SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".heic", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """What counts as a picture in a folder. Some of these are never judged; a report that left them out would hide them."""

@@ -9,7 +9,7 @@ import typer
 
 from sluice import policies
 from sluice.cli.frame import AsJson, emit, named_path, settings_of, show
-from sluice.core.policy import Match, Overlay, Policy, Rules
+from sluice.moderation.policy import Match, Overlay, Policy, Rules
 from sluice_schemas import Status
 
 app = typer.Typer(no_args_is_help=True, help="Policies: check a file, show what one says.")

@@ -41,6 +41,6 @@ def run(context: typer.Context) -> None:
     settings = settings_of(context)
     surroundings.check(settings)
     stop = Stop()
-    from sluice import app
+    from sluice.services.moderator import app
 
     app.run(settings, stop)

@@ -9,12 +9,12 @@ import typer
 from rich.text import Text
 
 from sluice.cli.frame import AsJson, console, line, settings_of
-from sluice.printable import printable
+from sluice.core.printable import printable
 from sluice.report.table import STYLE, plain
 from sluice_schemas import DeadLetter, Event, Quality, Verdict
 
 if TYPE_CHECKING:
-    from sluice.bus.reader import Start
+    from sluice.kafka.reader import Start
 
 
 class What(StrEnum):

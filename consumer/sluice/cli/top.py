@@ -9,7 +9,7 @@ import typer
 
 from sluice.cli.frame import AsJson, console, emit, line, settings_of
 from sluice.core.errors import BadSettings, DependencyDown
-from sluice.printable import printable
+from sluice.core.printable import printable
 
 if TYPE_CHECKING:
     from sluice.top.poll import Poll

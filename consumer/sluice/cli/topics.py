@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 import yaml
 
-from sluice.bus.acls import Role, least, script
 from sluice.cli.frame import FOUND, AsJson, Check, emit, print_or_compare, settings_of, show
+from sluice.kafka.acls import Role, least, script
 from sluice_schemas.asyncapi import document
 
 app = typer.Typer(no_args_is_help=True, help="Topics: create what is missing, check what is there, who may do what.")
@@ -17,8 +17,8 @@ app = typer.Typer(no_args_is_help=True, help="Topics: create what is missing, ch
 @app.command()
 def create(context: typer.Context, as_json: AsJson = False) -> None:
     """Create the topics that are missing; those that exist stay as they are."""
-    from sluice.bus import topics
-    from sluice.bus.admission import admitted
+    from sluice.kafka import topics
+    from sluice.kafka.preflight import admitted
 
     settings = settings_of(context)
     wanted = topics.specs(settings.topics, settings.media)
@@ -36,8 +36,8 @@ def create(context: typer.Context, as_json: AsJson = False) -> None:
 @app.command()
 def check(context: typer.Context, as_json: AsJson = False) -> None:
     """Compare the topics with the settings; exit status 1 when one is not as it should be."""
-    from sluice.bus import topics
-    from sluice.bus.admission import admitted
+    from sluice.kafka import topics
+    from sluice.kafka.preflight import admitted
 
     settings = settings_of(context)
     admin = admitted(settings.kafka, topics.TIMEOUT_S, time.monotonic)

@@ -12,7 +12,7 @@ from sluice.cli.moderate import POLICY_HELP, Choice, with_a_bundle
 from sluice.settings import Settings
 
 if TYPE_CHECKING:
-    from sluice.report.difference import Difference
+    from sluice.services.moderator.difference import Difference
     from sluice_schemas import Verdict
 
 
@@ -40,7 +40,7 @@ def verify(
     A verdict does not say for which audience it was made: a policy's rules for audiences are not applied.
     Exit code 0: equal. 1: something differs, and what.
     """
-    from sluice.report.claim import claimed, verdicts_in
+    from sluice.services.moderator.claim import claimed, verdicts_in
 
     digest = sha256(image.read_bytes()).hexdigest()
     said = claimed(verdicts_in(verdict.read_bytes()), digest)
@@ -59,12 +59,12 @@ def _differences(
     said: "Verdict", image: Path, digest: str, settings: Settings, tolerance: float | None
 ) -> "tuple[Difference, ...]":
     """Return what differs; of other bytes nothing more is to be said."""
-    from sluice.report.difference import Difference, differences
+    from sluice.services.moderator.difference import Difference, differences
 
     if said.image_sha256 is not None and said.image_sha256 != digest:
         return (Difference("image_sha256", said.image_sha256, digest),)
-    from sluice.moderation import moderate
     from sluice.report.finding import DEMONSTRATION, demonstrated
+    from sluice.services.moderator.one_shot import moderate
 
     with console(stderr=True).status("judging"):
         [finding] = moderate([image], settings)

@@ -9,9 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sluice.bus.embedded import start_leashed, stop_leashed
-from sluice.bus.farewell import bury
 from sluice.core.errors import BadSettings, SluiceError, TooManyDeadLetters, WeightsNotAttested
+from sluice.demo.embedded_broker import start_leashed, stop_leashed
+from sluice.demo.evict_members import bury
 from sluice.demo.plan import GROUP, Plan, Stage, as_file, flat
 from sluice.settings.environment import without_settings
 

@@ -5,12 +5,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sluice.bus import topics
-from sluice.bus.client import admin_config, open_admin
-from sluice.bus.embedded import embedded_broker, free_port
 from sluice.demo.crew import Crew, Simulator
+from sluice.demo.embedded_broker import embedded_broker, free_port
 from sluice.demo.plan import Plan, Stage
 from sluice.demo.snapshot import Snapshot, Speed, added_up
+from sluice.kafka import topics
+from sluice.kafka.client import admin_config, open_admin
 from sluice_sim.broker import Broker
 from sluice_sim.observer import Observer
 from sluice_sim.report import Report

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from sluice.demo.plan import Plan
 from sluice.demo.snapshot import Snapshot
-from sluice.report.drawing import Stack, spark
 from sluice.report.table import STYLE
+from sluice.report.terminal import Stack, spark
 from sluice_schemas import Status
 from sluice_sim.report import Report
 

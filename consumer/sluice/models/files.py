@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sluice import durable
+from sluice.core import durable
 from sluice.core.errors import BadSettings, WeightsNotAttested
 from sluice.models import hub
 from sluice.models.digest import sha256_of

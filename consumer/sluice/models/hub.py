@@ -18,7 +18,7 @@ import huggingface_hub
 from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError
 
-from sluice import durable
+from sluice.core import durable
 from sluice.core.errors import WeightsNotAttested
 from sluice.models.digest import sha256_of
 

@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from sluice.core.domain import Pixels
 from sluice.core.errors import BadSettings, DependencyDown, DeviceLost, WeightsNotAttested
-from sluice.core.seams import MetricName, Observe, unobserved
+from sluice.core.metrics import MetricName, Observe, unobserved
 from sluice.models import aesthetic, bundle, plugin
 from sluice.models.clip import PromptEncoder, Tokenizer, Vector, undirected
 from sluice.models.degenerate import REMEDY
-from sluice.models.guard import BFLOAT16_WIDENS, FLOAT32_BAND, GuardBand
-from sluice.models.lane import FLOAT32_SCATTER, Lane, Pulse
+from sluice.models.forward import Eyes, FixedShape, Look, Passes
+from sluice.models.guard_band import BFLOAT16_WIDENS, FLOAT32_BAND, GuardBand
 from sluice.models.layout import IMAGE_SIZE, part
 from sluice.models.safety import SafetyHead
 from sluice.models.scorer import Count, Extras, Scorer, Text
-from sluice.models.sight import Eyes, FixedShape, Look, Passes
 from sluice.models.towers import Attestation, VisionTower, attest, text_tower
+from sluice.models.worker import FLOAT32_SCATTER, Lane, Pulse
+from sluice.moderation.values import Pixels
 from sluice.settings import Models, Precision
 from sluice_schemas import ModelRef
 

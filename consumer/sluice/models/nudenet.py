@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from sluice.core.domain import Pixels, Score, Thumbnail
 from sluice.core.errors import Unscorable
 from sluice.models import onnx
+from sluice.moderation.values import Pixels, Score, Thumbnail
 from sluice_schemas import ModelRef
 
 NAME = "nudenet"

@@ -10,9 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from sluice.core.domain import Pixels, Score, Thumbnail
 from sluice.core.errors import Unscorable, WeightsNotAttested
 from sluice.models import onnx
+from sluice.moderation.values import Pixels, Score, Thumbnail
 from sluice_schemas import ModelRef
 
 NAME = "open_nsfw"

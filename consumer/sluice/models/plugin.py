@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Protocol
 
-from sluice.core.domain import Pixels, Score, Thumbnail
 from sluice.core.errors import BadSettings
+from sluice.moderation.values import Pixels, Score, Thumbnail
 from sluice.settings import Models
 from sluice_schemas import ModelRef
 

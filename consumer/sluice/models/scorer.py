@@ -7,15 +7,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sluice.core.domain import Job, Pixels, Score, Scores
 from sluice.core.errors import Rejection, Unscorable
-from sluice.core.seams import MetricName
+from sluice.core.metrics import MetricName
 from sluice.models.aesthetic import Affine
 from sluice.models.clip import Ids, Prompt, PromptEncoder, Tokenizer, Vector, agreement, undirected
-from sluice.models.guard import GuardBand
+from sluice.models.forward import Look, View, guarded
+from sluice.models.guard_band import GuardBand
 from sluice.models.plugin import LABEL, OLDER, Model
 from sluice.models.safety import IDS
-from sluice.models.sight import Look, View, guarded
+from sluice.moderation.values import Job, Pixels, Score, Scores
 from sluice_schemas import Clip
 
 Verdicts = list[Scores | Rejection]

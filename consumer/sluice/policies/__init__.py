@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from sluice.core.errors import BadPolicy, BadSettings
-from sluice.core.policy import Policy
-from sluice.documents import Problem, marked, problems
+from sluice.core.yaml_documents import Problem, marked, problems
+from sluice.moderation.policy import Policy
 from sluice.policies.document import Document
 
 if TYPE_CHECKING:

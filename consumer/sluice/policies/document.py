@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from sluice.core.policy import (
+from sluice.moderation.policy import (
     CONCEPTS,
     SPECIAL_CARE,
     ConceptRule,

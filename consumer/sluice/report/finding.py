@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sluice.core.domain import Outcome, Rejected
+from sluice.moderation.values import Judgement, Rejected
 from sluice_schemas import Clip, Concept, Status, Technical, Verdict
 
 MEANING = {
@@ -44,7 +44,7 @@ class Finding:
     """One image under the name it was given, what became of it, and a small JPEG made from its decoded pixels."""
 
     name: str
-    outcome: Outcome
+    outcome: Judgement
     prompt: str | None = None
     preview: bytes | None = None
 

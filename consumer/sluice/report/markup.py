@@ -2,7 +2,7 @@
 
 from html import escape
 
-from sluice.printable import printable
+from sluice.core.printable import printable
 
 
 class Html(str):

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cache
 from importlib.resources import files
 
-from sluice.core.policy import SPECIAL_CARE
+from sluice.moderation.policy import SPECIAL_CARE
 from sluice.report.finding import DEMONSTRATION, LEGEND, MEANING, Finding, counts, demonstrated
 from sluice.report.markup import Html, element, join
 from sluice_schemas import Clip, Concept, Status, Technical, Verdict

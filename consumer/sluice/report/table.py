@@ -10,9 +10,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sluice.core.domain import Judged, Rejected
-from sluice.core.policy import SPECIAL_CARE
-from sluice.printable import printable
+from sluice.core.printable import printable
+from sluice.moderation.policy import SPECIAL_CARE
+from sluice.moderation.values import Judged, Rejected
 from sluice.report.finding import DEMONSTRATION, LEGEND, Finding, counts, demonstrated, nearest
 from sluice_schemas import Concept, ModelRef, PolicyRef, Status
 

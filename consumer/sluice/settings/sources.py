@@ -28,9 +28,9 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from sluice import documents, durable
+from sluice.core import durable, yaml_documents
 from sluice.core.errors import BadSettings
-from sluice.documents import Problem, dotted, nearest
+from sluice.core.yaml_documents import Problem, dotted, nearest
 from sluice.settings import Settings
 from sluice.settings.section import at_home
 
@@ -54,7 +54,7 @@ _QUERY = re.compile(r"(://[^?\s]*\?)\S+")
 _WORD = re.compile(r"[\w.-]*")
 _SECRET_OPTION = re.compile(r"password|secret|token|jaas|key", re.IGNORECASE)
 
-Key = documents.Path
+Key = yaml_documents.Path
 
 
 def _leaves(model: type[BaseModel], above: Key = ()) -> Iterator[tuple[Key, FieldInfo]]:
@@ -115,7 +115,7 @@ def load(config: Path | None = None) -> Loaded:
     try:
         settings = Settings(**_nested(values))
     except ValidationError as error:
-        lines += [_line(problem, origins) for problem in documents.problems(error, Settings)]
+        lines += [_line(problem, origins) for problem in yaml_documents.problems(error, Settings)]
     if lines or not settings:
         raise BadSettings("\n".join(lines))
     return Loaded(settings, origins)
@@ -141,7 +141,7 @@ def _file_layer(path: Path | None) -> Iterator[_Layer]:
     if not path:
         return
     text = _text(path)
-    document = documents.marked(text, str(path))
+    document = yaml_documents.marked(text, str(path))
     values = _flat(document.data)
     strange = [key for key, value in values.items() if key not in LEAVES and not _empty(key, value)]
     faults = tuple(f"{_unknown(key)} (from {document.where(key)})" for key in strange)
@@ -214,7 +214,7 @@ def _unknown(key: Key) -> Problem:
         return Problem(key, None, "must be a mapping of keys to values")  # the value may be a secret amiss
     name = _WORD.match(str(key[known]))  # after a word may follow, for want of a colon, the value
     word = name[0] if name else ""
-    near = nearest(word, documents.keys_at(Settings, key[:known]))
+    near = nearest(word, yaml_documents.keys_at(Settings, key[:known]))
     return Problem((*key[:known], word), None, f"no such setting; {near}")
 
 

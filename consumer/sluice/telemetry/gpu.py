@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from sluice.core.seams import MetricName
+from sluice.core.metrics import MetricName
 from sluice.telemetry.metrics import Ask, Reading
 
 _logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sluice.core.errors import BadSettings, Fatal, TooManyDeadLetters, WrongCanary
-from sluice.core.seams import Observe
+from sluice.core.metrics import Observe
 from sluice.telemetry.metrics import Meter
 
 _logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from typing import Any, Literal, cast
 import structlog
 from opentelemetry import trace
 
-from sluice.core.events import EVENTS, EventName
-from sluice.printable import printable
+from sluice.core.log_events import EVENTS, EventName
+from sluice.core.printable import printable
 
 _QUIET = {
     "httpx": logging.WARNING,  # its INFO lines carry whole URLs, query strings included

@@ -12,10 +12,10 @@ from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Observation
 from opentelemetry.sdk.metrics.export import MetricsData
 
-from sluice import durable
-from sluice.core.seams import Distribution, MetricName
+from sluice.core import durable
+from sluice.core.metrics import Distribution, MetricName
 from sluice.telemetry.bulk import Tally, joined
-from sluice.telemetry.meanings import MEANINGS, Meaning
+from sluice.telemetry.catalogue import METRICS, MetricSpec
 
 Reading = tuple[float, Mapping[str, str]]
 _Series = dict[tuple[tuple[str, str], ...], float]
@@ -37,11 +37,11 @@ class Meter:
         self._live: dict[str, float] = {}
         self._gauges: dict[MetricName, _Series] = {}
         self._lock = threading.Lock()
-        self._tallies = {name: Tally(MEANINGS[name].buckets) for name in DISTRIBUTIONS}
+        self._tallies = {name: Tally(METRICS[name].buckets) for name in DISTRIBUTIONS}
         self._counters: dict[MetricName, Counter] = {}
         self._histograms: dict[MetricName, Histogram] = {}
         meter = metrics.get_meter("sluice")
-        for name, meaning in MEANINGS.items():
+        for name, meaning in METRICS.items():
             if name not in self._tallies:
                 self._create(meter, name, meaning)
 
@@ -72,7 +72,7 @@ class Meter:
     def begin(self) -> None:
         """Let every counter whose labels are known stand at 0: of one that appears at 1, the first event is unseen."""
         for name, counter in self._counters.items():
-            labels = MEANINGS[name].labels
+            labels = METRICS[name].labels
             for values in product(*labels.values()):
                 counter.add(0, dict(zip(labels, values, strict=True)))
 
@@ -80,7 +80,7 @@ class Meter:
         """Return what the SDK collected together with what is counted apart from it."""
         with self._lock:
             found = [
-                tally.metric(name, MEANINGS[name].unit, MEANINGS[name].text)
+                tally.metric(name, METRICS[name].unit, METRICS[name].text)
                 for name, tally in self._tallies.items()
                 if tally.count
             ]
@@ -93,7 +93,7 @@ class Meter:
         text = json.dumps({_short(key): value for key, value in sorted(live.items())})
         durable.write(file, text, synced=False)
 
-    def _create(self, meter: metrics.Meter, name: MetricName, meaning: Meaning) -> None:
+    def _create(self, meter: metrics.Meter, name: MetricName, meaning: MetricSpec) -> None:
         unit, text = meaning.unit, meaning.text
         if meaning.kind == "gauge":
             meter.create_observable_gauge(name, [self._observations(name)], unit, text)

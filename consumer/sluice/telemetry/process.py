@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from sluice.core.seams import MetricName
+from sluice.core.metrics import MetricName
 from sluice.telemetry.metrics import Ask, Reading
 
 _STATM = Path("/proc/self/statm")

@@ -6,7 +6,7 @@ from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
 from prometheus_client import CollectorRegistry
 
-from sluice.telemetry.meanings import MEANINGS, Labels, Meaning
+from sluice.telemetry.catalogue import METRICS, Labels, MetricSpec
 
 HEAD = """\
 # Metrics
@@ -40,7 +40,7 @@ def markdown() -> str:
     return "\n".join([HEAD, *_metrics(), "", *_buckets(), ""])
 
 
-def prometheus_name(name: str, meaning: Meaning) -> str:
+def prometheus_name(name: str, meaning: MetricSpec) -> str:
     """Return what Prometheus calls a metric, as the reader itself names it."""
     registry = CollectorRegistry()
     provider = MeterProvider(
@@ -61,7 +61,7 @@ def prometheus_name(name: str, meaning: Meaning) -> str:
 def _metrics() -> Iterator[str]:
     yield "| Prometheus | OpenTelemetry | Kind | Unit | Labels | What |"
     yield "|---|---|---|---|---|---|"
-    for name, meaning in MEANINGS.items():
+    for name, meaning in METRICS.items():
         cells = (
             f"`{prometheus_name(name, meaning)}`",
             f"`{name}`",
@@ -83,6 +83,6 @@ def _labels(labels: Labels) -> str:
 def _buckets() -> Iterator[str]:
     yield "| Histogram | Upper bounds of its buckets |"
     yield "|---|---|"
-    for name, meaning in MEANINGS.items():
+    for name, meaning in METRICS.items():
         if meaning.buckets:
             yield f"| `{name}` | {' '.join(f'{bound:g}' for bound in meaning.buckets)} |"

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sluice.core.backlog import NEVER_S
-from sluice.telemetry.scrape import READY, Silence
+from sluice.stream.lag import NEVER_S
 from sluice.top.recent import Recent, together
+from sluice.top.scrape import READY, Silence
 
 Level = Literal["ok", "warn", "bad"]
 

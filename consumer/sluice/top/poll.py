@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Self
 
-from sluice.telemetry.scrape import Page, Silence, scrape
 from sluice.top.figures import Sight, sight
 from sluice.top.recent import History, Recent
+from sluice.top.scrape import Page, Silence, scrape
 
 WINDOW_S = 10.0  # shorter, and one slow batch moves every figure
 TIMEOUT_S = 2.0

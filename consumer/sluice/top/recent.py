@@ -4,7 +4,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sluice.telemetry.scrape import Page, Series
+from sluice.top.scrape import Page, Series
 
 INFINITE = float("inf")
 

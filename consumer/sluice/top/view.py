@@ -8,8 +8,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from sluice.report.drawing import Stack, in_words, spark
 from sluice.report.table import STYLE
+from sluice.report.terminal import Stack, in_words, spark
 from sluice.top.figures import OBJECTIVE_S, Age, Consumer, Figures, Gpu, Lag, Level, Sight, Tally
 from sluice_schemas import Status
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
-from sluice.bus.client import open_consumer, reader_config
-from sluice.bus.reader import Reader
+from sluice.kafka.client import open_consumer, reader_config
+from sluice.kafka.reader import Reader
 from sluice_schemas import Quality, Verdict, decode
 from tests.bench import rig
 from tests.bench.frameworks.environments import HERE, ROOT, NotInstalled, python_of

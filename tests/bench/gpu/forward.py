@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from sluice.models.sight import Eyes
+from sluice.models.forward import Eyes
 from tests.bench.bundles import Size
 from tests.bench.eyes import EDGE, eyes, noise, placed
 from tests.bench.gpu.ways import OneAhead, Way, compiled, eager, graphed

@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-from sluice.core.domain import Pixels
 from sluice.models.clip import unit
+from sluice.models.forward import Eyes, View, measured
 from sluice.models.safety import SafetyHead
-from sluice.models.sight import Eyes, View, measured
+from sluice.moderation.values import Pixels
 
 EDGE = 224
 WARM_UPS = 3

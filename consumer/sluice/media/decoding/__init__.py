@@ -1,0 +1,1 @@
+"""Bytes into pixels, and pixels into what the models see."""

@@ -1,0 +1,1 @@
+"""What runs: each service puts the parts together and adds nothing of its own."""

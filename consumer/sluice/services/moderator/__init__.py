@@ -1,0 +1,1 @@
+"""The moderator: images in, verdicts out."""

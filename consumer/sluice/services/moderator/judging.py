@@ -1,0 +1,116 @@
+"""Everything that judges, without Kafka: decoders, models, a policy, and a clerk who writes it down."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from sluice.core.metrics import Observe
+from sluice.media.decoding.tiles import preprocess_digest
+from sluice.media.workers.pool import DecoderPool
+from sluice.models import files
+from sluice.models.plugin import opinions, plugins
+from sluice.moderation.pipeline import Clocks
+from sluice.moderation.policy import Policy
+from sluice.moderation.values import Picture, Provenance, Thumbnail
+from sluice.moderation.verdicts import VerdictBuilder
+from sluice.policies import chosen, refuse_missing_opinions, with_plugins
+from sluice.settings import Media, Models, Settings
+from sluice_schemas import Mode
+
+if TYPE_CHECKING:
+    from sluice.models.load import Turning
+    from sluice.models.worker import Lane
+
+CLOCKS = Clocks(monotonic=time.monotonic, now=lambda: datetime.now(UTC))
+
+
+class Decoders(Protocol):
+    """What the decoders are asked."""
+
+    def submit(self, data: bytes) -> Future[Picture]:
+        """Decode an image. The future raises Unreadable, or DependencyDown when that cannot be done now."""
+
+    def known(self, data: bytes) -> Future[Picture]:
+        """Decode a picture of our own, which no limit of the settings holds for, likewise."""
+
+
+class OpenDecoders(Protocol):
+    """Makes decoders that end with the block."""
+
+    def __call__(
+        self, media: Media, /, *, observe: Observe, thumbnails: tuple[Thumbnail, ...]
+    ) -> AbstractContextManager[Decoders]:
+        """Start them."""
+
+
+class OpenLane(Protocol):
+    """Makes a lane."""
+
+    def __call__(self, models: Models, /, *, observe: Observe, turning: "Turning") -> "Lane":
+        """Load its models. Raises BadSettings or WeightsNotAttested."""
+
+
+def load_lane(models: Models, /, *, observe: Observe, turning: "Turning") -> "Lane":
+    """Load the models, and with them the libraries that run them."""
+    from sluice.models.load import load
+
+    return load(models, observe=observe, turning=turning)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeOpening:
+    """How decoders and models are opened; a trial that injects faults, or needs no models, opens its own."""
+
+    decoders: OpenDecoders = DecoderPool
+    lane: OpenLane = load_lane
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """What it takes to judge a picture: decoders, models, a policy, and a clerk who writes it down."""
+
+    decoders: Decoders
+    lane: "Lane"
+    policy: Policy
+    clerk: VerdictBuilder
+
+
+@contextmanager
+def judging(
+    settings: Settings,
+    *,
+    worker: str,
+    observe: Observe,
+    preview: Thumbnail | None = None,
+    opening: JudgeOpening = JudgeOpening(),
+) -> Iterator[Judging]:
+    """Load the policy and the models and start the decoders; all end with the block.
+
+    `preview` is a thumbnail to make besides those that plug-ins want. Raises BadSettings or
+    WeightsNotAttested.
+    """
+    policy, settings = chosen(settings.policy), with_plugins(settings)
+    files.locate(settings.models.bundle)  # what is missing is said before the libraries are loaded, which takes seconds
+    further = plugins(settings.models)
+    refuse_missing_opinions(policy, opinions(settings.models, further))
+    with ExitStack() as stack:
+        wanted = tuple(dict.fromkeys((*(model.thumbnail for model in further), *filter(None, [preview]))))
+        # First, for their template loads its libraries in a process of its own while ours are loaded here.
+        decoders = stack.enter_context(opening.decoders(settings.media, observe=observe, thumbnails=wanted))
+        lane = opening.lane(settings.models, observe=observe, turning=policy.turning_cosines)
+        stack.callback(lane.close)
+        provenance = Provenance(lane.provenance, preprocess_digest(settings.media.tile_above_aspect))
+        letters = settings.dead_letters
+        clerk = VerdictBuilder(
+            policy.ref,
+            provenance,
+            Mode(settings.policy.mode),
+            worker,
+            max_value_bytes=letters.max_value_bytes,
+            include_inline_images=letters.include_inline_images,
+        )
+        yield Judging(decoders, lane, policy, clerk)

@@ -1,0 +1,1 @@
+"""What one life of a process leaves to the next."""
