@@ -199,9 +199,10 @@ def _stage(stage: Stage, store: Store, taking: Collector, port: int) -> Stage:
 
 
 def _aesthetic_head(folder: Path) -> Path:
-    """Write a head for the starter bundle's embeddings of 128 numbers, which likes every picture alike."""
+    """Write a head for the starter bundle's embeddings of 128 numbers."""
     file = folder / "aesthetic.safetensors"
-    save_file({"weight": np.zeros((1, 128), np.float32), "bias": np.full(1, 5.0, np.float32)}, file)
+    weight = np.random.default_rng(0).normal(0, 0.1, (1, 128)).astype(np.float32)
+    save_file({"weight": weight, "bias": np.full(1, 5.0, np.float32)}, file)
     return file
 
 

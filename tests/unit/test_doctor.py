@@ -228,7 +228,7 @@ class Answer:
     ],
 )
 def test_a_denied_question_is_a_denial_and_an_old_broker_is_none(answer: Answer, allowed: set[str] | None) -> None:
-    assert cluster_checks._allowed(answer) == allowed
+    assert cluster_checks._allowed(answer.result) == allowed
 
 
 @pytest.mark.embedded

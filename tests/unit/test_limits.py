@@ -29,7 +29,7 @@ ALLOWED = {
         ({"transaction_timeout_s": 900.001}, {}, []),
         ({"session_timeout_s": 5.999}, ALLOWED, ["kafka.session_timeout_s"]),
         ({"session_timeout_s": 6.0}, ALLOWED, []),
-        ({"session_timeout_s": 1800.1, "transaction_timeout_s": 901.0}, ALLOWED,
+        ({"session_timeout_s": 1800.1, "transaction_timeout_s": 901.0, "max_poll_interval_s": 1801.0}, ALLOWED,
          ["kafka.transaction_timeout_s", "kafka.session_timeout_s"]),
         ({"session_timeout_s": 1.0, "group_protocol": "consumer"}, ALLOWED, []),
     ],

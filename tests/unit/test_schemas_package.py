@@ -3,17 +3,12 @@
 import subprocess
 import sys
 import zipfile
-from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sluice_schemas import Status, encode
 from sluice_schemas.released import avro_dir, released
 from sluice_schemas.topics import TOPICS
-from tests.unit.schemas_strategies import VERDICT
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 
@@ -94,31 +89,3 @@ def test_every_topic_is_in_the_readme_with_what_it_carries() -> None:
     for topic in TOPICS:
         row = f"| `{topic.name}` | {topic.event.__name__} | {topic.key} | {topic.direction} | {topic.cleanup} |"
         assert f"{row} {topic.carries} |" in readme
-
-
-def test_the_display_service_of_the_readme_shows_what_it_may() -> None:
-    readme = (SCHEMAS / "README.md").read_text(encoding="utf-8")
-    code = readme.split("```python\n")[1].split("```")[0]
-    service: dict[str, Any] = {}
-    exec(code, service)  # noqa: S102
-    allowed = replace(VERDICT, image_sha256=sha256(b"image").hexdigest())
-    assert not service["show"]("i", b"image")
-    service["on_verdict"](encode(allowed))
-    assert service["show"]("i", b"image")
-    assert not service["show"]("i", b"other")
-    service["on_verdict"](encode(replace(allowed, status=Status.BLOCK)))
-    assert not service["show"]("i", b"image")
-
-
-def test_the_restarting_service_of_the_readme_goes_on_where_it_stopped() -> None:
-    readme = (SCHEMAS / "README.md").read_text(encoding="utf-8")
-    code = readme.split("```python\n")[2].split("```")[0]
-    first: dict[str, Any] = {}
-    exec(code, first)  # noqa: S102
-    first["on_record"](b"i", encode(replace(VERDICT, image_sha256=sha256(b"image").hexdigest())), ())
-    second: dict[str, Any] = {}
-    exec(code, second)  # noqa: S102
-    second["start"](first["store"].values(), {0: 1}, {0: 2})
-    assert not second["show"]("i", b"image")
-    second["after_poll"](0, 2)
-    assert second["show"]("i", b"image")

@@ -43,9 +43,19 @@ def test_a_second_one_leaves_at_once_but_a_terminal_may_hang_up_twice(
     first: signal.Signals, second: str, codes: list[int], left: list[int]
 ) -> None:
     stop = Stop()
+    assert not stop()
     os.kill(os.getpid(), first)
     os.kill(os.getpid(), signal.Signals[second])
     assert (stop(), left) == (True, codes)
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_while_nobody_asks_there_is_nothing_to_drain_and_the_first_leaves_at_once(
+    number: signal.Signals, left: list[int]
+) -> None:
+    Stop()
+    os.kill(os.getpid(), number)
+    assert left == [INTERRUPTED]
 
 
 def test_under_nohup_a_terminal_that_goes_is_ignored() -> None:

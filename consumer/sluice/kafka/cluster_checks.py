@@ -1,8 +1,9 @@
 """What the brokers tell about themselves: whether they answer, what we may do there, and what time they think it is."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
@@ -11,6 +12,7 @@ from confluent_kafka.admin import AclOperation, AdminClient, OffsetSpec
 from sluice.core.errors import BrokerLost
 from sluice.kafka.acls import Acl, of_consumer
 from sluice.kafka.client import DENIED, error_of, producer_config, transactional_id
+from sluice.kafka.coordinator import describe
 from sluice.settings import Kafka, Topics
 
 TIMEOUT_S = 10.0
@@ -46,8 +48,7 @@ class Group:
 
 def group(admin: AdminClient, name: str) -> Group | None:
     """Return who is in a group now; None when the brokers do not tell."""
-    ask: Any = admin
-    found = _told(ask.describe_consumer_groups([name], request_timeout=TIMEOUT_S)[name].result)
+    found = _told(lambda: describe(admin, name, TIMEOUT_S))
     if found is None:
         return None
     members = (f"{member.client_id}@{member.host.lstrip('/')}" for member in found.members)
@@ -69,11 +70,15 @@ def denied(admin: AdminClient, wanted: Sequence[Acl], timeout_s: float = TIMEOUT
     They tell nothing of transactional ids: `may_transact` asks.
     """
     ask: Any = admin
-    options = {"include_authorized_operations": True, "request_timeout": timeout_s}
     names = {kind: list(dict.fromkeys(acl.name for acl in wanted if acl.kind == kind)) for kind in ("topic", "group")}
+    described = ask.describe_topics(
+        TopicCollection(names["topic"]), request_timeout=timeout_s, include_authorized_operations=True
+    )
     allowed = {
-        "topic": _answers(ask.describe_topics(TopicCollection(names["topic"]), **options)),
-        "group": _answers(ask.describe_consumer_groups(names["group"], **options)),
+        "topic": {name: _allowed(future.result) for name, future in described.items()},
+        "group": {
+            name: _allowed(partial(describe, admin, name, timeout_s, permissions=True)) for name in names["group"]
+        },
     }
     answers = [(acl, allowed[acl.kind][acl.name]) for acl in wanted if acl.kind in allowed]
     if all(operations is None for _, operations in answers):
@@ -106,14 +111,10 @@ def newest_timestamp_ms(admin: AdminClient, topics: Sequence[str]) -> int | None
     return max((answer.timestamp for answer in found if answer and answer.timestamp >= 0), default=None)
 
 
-def _answers(futures: Mapping[str, Any]) -> dict[str, set[str] | None]:
-    return {name: _allowed(future) for name, future in futures.items()}
-
-
-def _allowed(future: Any) -> set[str] | None:
+def _allowed(ask: Callable[[], Any]) -> set[str] | None:
     """Return the names of the operations we may do; None if there is no answer, or one without them."""
     try:
-        operations: Iterable[AclOperation] = future.result().authorized_operations or ()
+        operations: Iterable[AclOperation] = ask().authorized_operations or ()
     except KafkaException as exception:
         return set() if error_of(exception).code() in DENIED else None
     return {operation.name for operation in operations} or None

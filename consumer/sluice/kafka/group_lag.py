@@ -22,6 +22,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from sluice.core.deadline import Deadline
 from sluice.core.errors import BadSettings, BrokerLost, Denied
 from sluice.kafka.client import DENIED, Config, error_of, reader_config
+from sluice.kafka.coordinator import describe
 from sluice.kafka.group_offsets import AskCommits
 from sluice.kafka.offset_lookup import END, STABLE, offsets
 from sluice.settings import Kafka
@@ -109,15 +110,13 @@ def backlog(admin: AdminClient, commits: AskCommits, group: str, topic: str) -> 
     Raises BadSettings when there is no such topic, Denied when we may not look, BrokerLost when nobody answers.
     """
     places = [TopicPartition(topic, index) for index in _partitions(admin, topic)]
-    ask: Any = admin  # its type stubs do not know what is in the futures
-    described = ask.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group]
     committed = commits(places)
     # Asked in this order, so that what is committed meanwhile never lies behind the end.
     told = _answered(committed.result, group, topic)
     found = {each.partition: each.offset for each in told if each.offset >= 0}
     starts = _offsets(admin, places, OffsetSpec.earliest(), group)
     stable, ends = (_offsets(admin, places, OffsetSpec.latest(), group, isolation) for isolation in (STABLE, END))
-    description = _answered(described.result, group, topic)
+    description = _answered(lambda: describe(admin, group, TIMEOUT_S), group, topic)
     owners = _owners(description.members, topic)
     standings = (
         Standing(

@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from sluice.core.deadline import Deadline
 from sluice.kafka.client import DENIED, admin_config, error_of, open_admin, open_consumer, reader_config
+from sluice.kafka.coordinator import PASSING
 from sluice.settings import Kafka
 
 PATIENCE_S = 5.0
@@ -17,16 +18,6 @@ _TRY_S = 1.0
 """Longest single question: between two of them it is heard whether the brokers refuse us."""
 
 _PAUSE_S = 0.1
-_PASSING = {
-    KafkaError._TIMED_OUT,  # noqa: SLF001  public names
-    KafkaError._TRANSPORT,  # noqa: SLF001
-    KafkaError._WAIT_COORD,  # noqa: SLF001
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-}
-"""What a coordinator that has just been made, or has moved, costs a question."""
-
 _logger = logging.getLogger(__name__)
 
 AskCommits = Callable[[Collection[TopicPartition]], "Future[list[TopicPartition]]"]
@@ -69,7 +60,7 @@ class Commits:
                 self._listen()
                 if self._refused is not None:
                     raise KafkaException(self._refused) from None
-                if error_of(exception).code() not in _PASSING or deadline.over:
+                if error_of(exception).code() not in PASSING or deadline.over:
                     raise
             else:
                 self._refused = None

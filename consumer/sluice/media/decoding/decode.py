@@ -106,6 +106,8 @@ def _bare(data: bytes, kind: str, limits: Limits) -> Bare:
     if kind == "JPEG":
         return jpeg.bare(data, _SCAN_PIXELS * limits.max_total_pixels)
     if kind == "WEBP":
+        if animation := webp.announced(data):
+            _affordable(*animation, limits)
         return webp.bare(data)
     avif.check_colours(data)
     return Bare(avif.stripped(data))

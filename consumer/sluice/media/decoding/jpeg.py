@@ -45,7 +45,7 @@ def bare(data: bytes, max_scan_pixels: int) -> Bare:
     """
     head = _head(data)
     scans = data.count(bytes([0xFF, _SCAN]), head.scan_at)
-    most = min(MAX_SCANS, max_scan_pixels // max(1, head.pixels))
+    most = max(1, min(MAX_SCANS, max_scan_pixels // max(1, head.pixels)))  # whether one is too large is asked later
     if scans > most and _scans(data, head.scan_at, most) > most:
         raise Unreadable("too_many_scans", f"over {most} scans of {head.pixels} pixels")
     more = () if head.index_at is None else tuple(_others(data, head.index_at))

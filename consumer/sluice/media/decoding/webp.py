@@ -1,6 +1,7 @@
 """The chunks of a WebP that decide its pixels (RFC 9649)."""
 
 import struct
+from collections.abc import Iterator
 
 from sluice.core.errors import Unreadable
 from sluice.media.decoding import exif
@@ -10,8 +11,9 @@ from sluice.media.decoding.byte_spans import cut
 _HEADER = struct.Struct("<4sI")
 _FIRST = 12
 _EXTENDED = b"VP8X"
-_PIXELS = {_EXTENDED, b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"}
-_FLAGS_AT = 20
+_FRAME = b"ANMF"
+_PIXELS = {_EXTENDED, b"VP8 ", b"VP8L", b"ALPH", b"ANIM", _FRAME}
+_FLAGS_AT, _CANVAS_AT = 20, (24, 27)
 _PROFILE_FLAG, _METADATA_FLAGS = 0x20, 0x2C  # profile, EXIF, XMP
 
 
@@ -24,22 +26,45 @@ def bare(data: bytes) -> Bare:
         return Bare(data)
     spans: list[tuple[int, int]] = []
     told: dict[bytes, bytes] = {}
-    at, end = _FIRST, min(len(data), 8 + int.from_bytes(data[4:8], "little"))
     kind = b""
-    while at + _HEADER.size <= end:
-        kind, size = _HEADER.unpack_from(data, at)
-        stop = at + _HEADER.size + size + size % 2
+    for kind, at, stop in _chunks(data):
         if kind in _PIXELS:
             spans.append((at, stop))
         else:
-            told.setdefault(kind, data[at + _HEADER.size : min(end, stop)])
-        at = stop
+            told.setdefault(kind, data[at + _HEADER.size : min(_end(data), stop)])
     if kind in _PIXELS and 8 + int.from_bytes(data[4:8], "little") > len(data):
         raise Unreadable("truncated", "a WebP without its end")
     flags = data[_FLAGS_AT]
     turns = exif.turns([exif.Block.of(told[b"EXIF"], prefixed=False, doubtful=False)] if b"EXIF" in told else [])
     profile = told.get(b"ICCP") if flags & _PROFILE_FLAG else None
     return Bare(_written(data, spans, flags) if told or flags & _METADATA_FLAGS else data, _both(turns), profile)
+
+
+def announced(data: bytes) -> tuple[tuple[int, int], int] | None:
+    """Return the width and height of an animation's canvas and how many frames it has; None for a still picture.
+
+    A library that is to play it asks for memory for the whole canvas at once, and says of a want of memory only that
+    it failed; so what is too much is seen here.
+    """
+    frames = sum(kind == _FRAME for kind, _, _ in _chunks(data))
+    if not frames or data[_FIRST : _FIRST + 4] != _EXTENDED:
+        return None
+    width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in _CANVAS_AT)
+    return (width, height), frames
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the name of each chunk, where it begins and where the next one does."""
+    at, end = _FIRST, _end(data)
+    while at + _HEADER.size <= end:
+        kind, size = _HEADER.unpack_from(data, at)
+        stop = at + _HEADER.size + size + size % 2
+        yield kind, at, stop
+        at = stop
+
+
+def _end(data: bytes) -> int:
+    return min(len(data), 8 + int.from_bytes(data[4:8], "little"))
 
 
 def _both(turns: tuple[int, ...]) -> tuple[int, ...]:
