@@ -1,10 +1,15 @@
-"""The real commands in processes of their own."""
+"""The real commands, in processes of their own or in this one, which then loads torch only once."""
 
+import os
 import subprocess
 import sys
 import time
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from unittest.mock import patch
 
+from sluice.__main__ import main
 from sluice.settings.environment import without_settings
 
 TIMEOUT_S = 600.0
@@ -36,6 +41,19 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     finally:
         process.kill()
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+def run_here(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `sluice` in `folder` to its end as `run` does, but in this process."""
+    out, err, code = StringIO(), StringIO(), 0
+    here = patch.dict(os.environ, environment(folder), clear=True)
+    said = patch.object(sys, "argv", ["sluice", *arguments])
+    with here, said, chdir(folder), redirect_stdout(out), redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 def await_end_in(folder: Path) -> None:
