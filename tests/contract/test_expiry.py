@@ -67,7 +67,7 @@ class World:
 
     @contextmanager
     def source(self, then: Literal["tell", "stop"] = "tell") -> Iterator[KafkaSource]:
-        expiry = expiry_of(self.kafka, lambda _, count, __: self.expired.append(count), then)
+        expiry = expiry_of(self.kafka, lambda _, count, __: self.expired.extend([count] if count else []), then)
         connect = partial(open_consumer, consumer_config(self.kafka))
         with closing(KafkaSource(connect, self.topic, self.kafka, expiry=expiry, clock=time.monotonic)) as source:
             source.subscribe(on_revoke=lambda _: None, on_lost=lambda _: None)

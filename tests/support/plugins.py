@@ -13,7 +13,7 @@ _NAME = "marked"
 
 _MODULE = """
 import os, signal, threading, time
-from sluice.core.records import Thumbnail
+from sluice.moderation.values import Thumbnail
 from sluice_schemas import ModelRef
 
 class Marked:

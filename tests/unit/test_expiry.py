@@ -37,6 +37,7 @@ class Bench:
         self.slow = False
         self.asked: list[Answer] = []
         self.counted: list[tuple[float, dict[str, str]]] = []
+        self.begun: list[tuple[float, dict[str, str]]] = []
         self.expiry = Expiry(self.inquire, then, self.observe, lambda: self.now)
 
     def inquire(self, partitions: Collection[Partition]) -> Answer:
@@ -45,7 +46,7 @@ class Bench:
 
     def observe(self, name: str, value: float, labels: Mapping[str, str]) -> None:
         assert name == "sluice.records.expired"
-        self.counted.append((value, dict(labels)))
+        (self.counted if value else self.begun).append((value, dict(labels)))
 
     def turn(self) -> set[Partition]:
         """Turn twice, a while apart: ask, and hear."""
@@ -222,3 +223,9 @@ def test_whoever_wants_to_decide_is_stopped(caplog: pytest.LogCaptureFixture) ->
         bench.take(10, 30, 40)
     assert told(caplog, "images_expired") == [(10, 29, 20)]
     assert ImagesExpired.exit_code == 75
+
+
+def test_the_count_of_a_partition_begins_at_0_so_that_its_first_is_seen(bench: Bench) -> None:
+    bench.take(committed=None, start=0, end=5)
+    assert bench.begun == [(0, {"topic": P.topic, "partition": str(P.index)})]
+    assert bench.counted == []

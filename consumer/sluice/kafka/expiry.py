@@ -36,7 +36,7 @@ class Question(Protocol):
 
     @property
     def trouble(self) -> str:
-        """What the brokers said, once `found` was asked for, where they did not log_event; empty where they did."""
+        """What the brokers said, once `found` was asked for, where they did not tell; empty where they did."""
 
     def found(self) -> Mapping[Partition, Place]:
         """Return the answer, without the partitions of which it is not known."""
@@ -146,6 +146,7 @@ class Expiry:
                 _tell_of_reset(partition, committed, start)
                 committed = start
             self._next[partition] = start if committed is None else max(committed, start)
+            self._observe("sluice.records.expired", 0, _labels(partition))  # a series that begins at 0 shows its first
             lost.append((partition, range(start if committed is None else committed, start)))
         for partition, unread in gaps.items():
             if partition in found:
@@ -157,8 +158,7 @@ class Expiry:
 
     def _report(self, lost: Collection[tuple[Partition, range]]) -> None:
         for partition, gone in lost:
-            place = {"topic": partition.topic, "partition": str(partition.index)}
-            self._observe("sluice.records.expired", len(gone), place)
+            self._observe("sluice.records.expired", len(gone), _labels(partition))
             log_event(
                 "images_expired",
                 topic=partition.topic, partition=partition.index, first=gone[0], last=gone[-1], count=len(gone),
@@ -167,7 +167,7 @@ class Expiry:
             said = ", ".join(f"{place.topic}/{place.index}: {gone[0]} to {gone[-1]}" for place, gone in lost)
             raise ImagesExpired(
                 f"images were deleted before they were read ({said}); raise retention.ms of the topic, and set "
-                "kafka.expired_images=log_event to go on"
+                "kafka.expired_images=tell to go on"
             )
 
     def _recall(self) -> None:
@@ -175,6 +175,10 @@ class Expiry:
         for partition, gaps in self._in_question.items():
             self._gaps[partition] = gaps + self._gaps.get(partition, [])
         self._in_question, self._question = {}, None
+
+
+def _labels(partition: Partition) -> dict[str, str]:
+    return {"topic": partition.topic, "partition": str(partition.index)}
 
 
 def _tell_of_reset(partition: Partition, expected: int, found: int) -> None:

@@ -26,7 +26,7 @@ REAL_MODELS = (
 
 
 class Loaded(Protocol):
-    """What loaded models log_event: which they are, and why they cannot be used just now (empty: they can)."""
+    """What loaded models tell: which they are, and why they cannot be used just now (empty: they can)."""
 
     @property
     def provenance(self) -> Sequence[ModelRef]:
