@@ -117,7 +117,7 @@ class Watched:
             return total / count
 
         stages = {f"s a batch: {stage}": mean(f"stage.duration.{stage}") for stage in STAGES}
-        return {**stages, "s a landing": mean("landing.duration")}
+        return {**stages, "s a commit": mean("commit.duration")}
 
     def _settled(self) -> Mapping[str, float]:
         return settled(self.fed.ground.folder / "worker.stats", self.fed.landed)

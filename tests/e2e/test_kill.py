@@ -17,8 +17,8 @@ from tests.support.brokers import EMBEDDED, KAFKA
 pytestmark = pytest.mark.timeout(900)  # a life of `sluice run` takes seconds to start, on a crowded machine a minute
 
 SIZES = {  # the embedded broker serves one worker only; two hand partitions to each other at every kill
-    "embedded": Size(events=700, faults=3, pictures=12, backlog=250),
-    "kafka": Size(events=900, faults=3, pictures=12, backlog=250, workers=2),
+    "embedded": Size(events=700, faults=2, pictures=12, backlog=250),
+    "kafka": Size(events=900, faults=2, pictures=12, backlog=250, workers=2),
 }
 
 

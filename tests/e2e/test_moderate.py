@@ -79,7 +79,7 @@ def test_the_report_shows_all_of_them_and_nothing_of_the_original_files(
 
 
 def test_files_that_may_be_shown_end_with_0_and_a_table(gallery: Path) -> None:
-    result = commands.run(gallery, "moderate", "safe.png", "--bundle", "starter")
+    result = commands.run_here(gallery, "moderate", "safe.png", "--bundle", "starter")
     assert result.returncode == 0
     assert "ALLOW" in result.stdout
     assert "policy balanced" in result.stdout

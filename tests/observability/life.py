@@ -122,7 +122,7 @@ def lived(address: str, folder: Path) -> Iterator[Life]:
         prometheus = stack.enter_context(scraping(targets, folder))
         worker = stack.enter_context(Worker(stage))
         life = Life(prometheus, worker, stack.enter_context(Worker(grave)))
-        life.until(lambda _: worker.ready)
+        life.until(lambda _: worker.ready and life.poisoned.ready)
         stack.enter_context(_busy(stage, store, life.resting))
         _live(life, stage, grave, store, listening)
         yield life

@@ -27,7 +27,7 @@ from sluice.kafka.acls import Acl, least
 from sluice.kafka.client import error_of, open_consumer, open_producer, plain_producer_config, reader_config
 from sluice.kafka.reader import Reader
 from sluice.services.moderator import app
-from sluice.settings import Kafka, Media, Settings, Topics
+from sluice.settings import Kafka, Media, Models, Settings, Topics
 from sluice_schemas import Image, Verdict, decode, encode
 from tests.chaos.failpoints import Trap
 from tests.chaos.life import opening
@@ -114,7 +114,8 @@ class Road:
         deadline = Deadline.after(PATIENCE_S, time.monotonic)
         fast = opening(Trap(lambda _: None))
         ends = app.Opening(decoders=fast.decoders, lane=fast.lane)
-        with app.consumer(self.settings(login), ends) as loop:
+        settings = self.settings(login).model_copy(update={"models": Models(bundle="starter")})  # found, never loaded
+        with app.consumer(settings, ends) as loop:
             assert loop.run(lambda: stopping() or deadline.over) == 0
         assert not deadline.over, "waited in vain"
 

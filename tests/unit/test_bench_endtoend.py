@@ -20,7 +20,7 @@ from sluice.settings import Media, Models
 from tests.bench import efficiency, naive
 from tests.bench.bundles import SHAPES, Size
 from tests.bench.efficiency import Bare
-from tests.bench.endtoend import PICTURES, PROMPTS, Duel, Sizes, backlog, pace, picture, prompt, slope
+from tests.bench.endtoend import PICTURES, PROMPTS, Duel, Sizes, arena, backlog, pace, picture, prompt, slope
 from tests.bench.naive_loop import Judge
 from tests.bench.rounds import interleaved
 from tests.bench.servers import served
@@ -173,6 +173,5 @@ def test_a_small_run_gives_rates_and_explains_them(monkeypatch: pytest.MonkeyPat
 @pytest.mark.embedded
 def test_the_loop_everybody_writes_consumes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KAFKA_HOME", raising=False)
-    found = naive.measured(TINY)
-    assert set(found.per_s) == {"sluice", "naive"}
-    assert all(rate > 0 for rates in found.per_s.values() for rate in rates)
+    with arena(TINY) as where:
+        assert where.feeding(naive.LOOP).round(TINY.events // naive.LOOP_SHARE) > 0

@@ -31,7 +31,7 @@ SNAPSHOT = Snapshot(
     Plan(),
     "judging",
     REPORT,
-    stats={"stage.duration.decode.sum": 6.0, "stage.duration.model.sum": 3.0, "landing.duration.sum": 1.0},
+    stats={"stage.duration.decode.sum": 6.0, "stage.duration.model.sum": 3.0, "commit.duration.sum": 1.0},
     rates=(10.0, 48.0),
     elapsed_s=71.9,
     notes=("consumer 1 was ended by SIGKILL; started again",),

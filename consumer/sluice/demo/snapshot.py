@@ -13,7 +13,7 @@ STAGES: Mapping[str, str] = {
     "fetch": "stage.duration.fetch.sum",
     "decode": "stage.duration.decode.sum",
     "model": "stage.duration.model.sum",
-    "commit": "landing.duration.sum",
+    "commit": "commit.duration.sum",
 }
 """Where a batch's time goes, and the live figure that sums it up."""
 
