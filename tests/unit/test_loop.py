@@ -17,7 +17,7 @@ from sluice.stream.loop import Loop, Pace
 from sluice.stream.outcome import Outcome
 from sluice.stream.ports import Duty
 from tests.support.books import books
-from tests.support.fake_bus import FakeCluster, FakeSource, Fate
+from tests.support.fake_bus import FakeCluster, FakeCommitter, FakeSource, Fate
 from tests.support.outcomes import VERDICTS, judged, rejected
 
 
@@ -324,3 +324,17 @@ def test_a_flight_that_is_ours_no_more_does_not_hold_up_the_others_by_its_depend
     bench.turns(1)
     assert bench.published == [b"0/2", b"0/3"]
     assert not bench.loop.flights
+
+
+def test_each_turn_serves_the_committer_and_does_every_duty_and_so_does_a_drain() -> None:
+    bench, done = Bench(), list[str]()
+    bench.start(2)
+    bench.loop.duties = [Duty("one", lambda: done.append("one")), Duty("two", lambda: done.append("two"))]
+    committer = bench.loop.committer
+    assert isinstance(committer, FakeCommitter)
+    before = committer.served
+    bench.turns(3)
+    assert (committer.served - before, done) == (3, ["one", "two"] * 3)
+    bench.loop.duties = [Duty("time passes", lambda: bench.sleep(0.4))]
+    bench.loop.drain()
+    assert committer.served - before == 3 + 3, "a second of draining, 0.4 s a turn"
