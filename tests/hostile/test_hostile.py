@@ -34,7 +34,7 @@ def results(decoders: Bench) -> dict[str, list[Result]]:
     """Every file that is not costly through the decoders, the decisive ones and some more to a verdict."""
     found: dict[str, list[Result]] = {name: [] for name in FAMILIES}
     with starter() as judge:
-        regular = (specimen for specimen in corpus() if not specimen.costly)
+        regular = (specimen for specimen in corpus() if not specimen.costly and _tried(specimen))
         for result in Trial(decoders, judge, _decisive).results(regular):
             found[result.name.partition("/")[0]].append(result)
     return found
@@ -49,6 +49,11 @@ def compared(decoders: Bench) -> list[Comparison]:
         return list(comparisons(sample(corpus(), COMPARED, SEED), decoders, browser))
 
 
+def _tried(specimen: Specimen) -> bool:
+    """Take one of three flipped bits, which are most of the files; `python -m tests.hostile` tries them all."""
+    return not specimen.name.startswith("flips/") or hash_of(specimen) % 3 == 0
+
+
 def _decisive(specimen: Specimen) -> bool:
     hazardous = specimen.fate in {Fate.BLOCKED, Fate.NEVER_ALLOWED, Fate.REFUSED}
     return hazardous or hash_of(specimen) % 16 == 0
@@ -59,10 +64,10 @@ def hash_of(specimen: Specimen) -> int:
     return sum(specimen.name.encode())
 
 
-def test_there_are_more_than_four_thousand_files_of_every_kind(results: dict[str, list[Result]]) -> None:
-    assert sum(map(len, results.values())) > 4000
+def test_there_are_thousands_of_files_and_some_of_every_kind(results: dict[str, list[Result]]) -> None:
+    assert sum(map(len, results.values())) > 2200
     assert len(results["truncations"]) == 300
-    assert len(results["flips"]) == 3000
+    assert len(results["flips"]) > 400
     assert len(results["foreign"]) >= 40
 
 

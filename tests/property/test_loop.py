@@ -6,9 +6,10 @@ record exactly once, in order per partition, and its offset with it; poison is r
 innocent record for being near when somebody died. No record waits for company while a member is short of work.
 """
 
+import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
@@ -31,6 +32,14 @@ SHARDS = 10
 POISON_SEEDS = 600
 BEFORE_ALONE, ALONE = 2, 2
 LoopType = type[Loop]
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """Let the loop log nothing: to keep a hundred thousand lines costs more than all that is tested."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
 
 
 class Launched(NamedTuple):

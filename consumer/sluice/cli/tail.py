@@ -10,7 +10,6 @@ from rich.text import Text
 
 from sluice.cli.frame import AsJson, console, line, settings_of
 from sluice.core.printable import printable
-from sluice.report.table import STYLE, plain
 from sluice_schemas import DeadLetter, Event, Quality, Verdict
 
 if TYPE_CHECKING:
@@ -78,11 +77,15 @@ def plain_event(event: Event) -> dict[str, Any]:
     """Return an event as JSON's types."""
     from dataclasses import asdict
 
+    from sluice.report.table import plain
+
     found: dict[str, Any] = plain(asdict(event))
     return found
 
 
 def _verdict(verdict: Verdict) -> Text:
+    from sluice.report.table import STYLE
+
     why = printable(", ".join(verdict.reasons))
     about = printable(verdict.image_id)
     status = (f"{verdict.status:<13}", STYLE[verdict.status])
