@@ -1,6 +1,7 @@
 """Run a command within a limit: `python -m tests.support.limit SECONDS COMMAND...`, for macOS has no `timeout`.
 
 A run that reaches the limit has hung. All its processes get SIGABRT, at which pytest shows what every thread is doing.
+Children get it before their parents: a worker of pytest-xdist leaves its test as soon as its parent is gone.
 """
 
 import signal
@@ -20,7 +21,7 @@ def run(limit_s: float, command: list[str]) -> int:
         return int(process.wait(limit_s))
     except psutil.TimeoutExpired:
         sys.stderr.write(f"\nStopped: {' '.join(command)} took longer than {limit_s:g} s (TEST_LIMIT_S); it hangs.\n")
-        _stop([process, *process.children(recursive=True)])
+        _stop([*reversed(process.children(recursive=True)), process])
         return OVER
     except KeyboardInterrupt:  # it has heard it, too
         return int(process.wait())
