@@ -1,17 +1,19 @@
 """Run a command within a limit: `python -m tests.support.limit SECONDS COMMAND...`, for macOS has no `timeout`.
 
-A run that reaches the limit has hung. All its processes get SIGABRT, at which pytest shows what every thread is doing.
-Children get it before their parents: a worker of pytest-xdist leaves its test as soon as its parent is gone.
+A run that reaches the limit has hung. All its processes get SIGABRT, at which pytest shows what every thread is doing:
+one after the other, and children before their parents, for a worker leaves its test as soon as its parent is gone.
 """
 
+import contextlib
 import signal
 import sys
+import time
 from typing import NoReturn
 
 import psutil
 
 OVER = 124  # the exit code of coreutils' timeout
-LAST_WORDS_S = 10.0
+LAST_WORDS_S = 10.0  # of each process
 
 
 def run(limit_s: float, command: list[str]) -> int:
@@ -28,13 +30,29 @@ def run(limit_s: float, command: list[str]) -> int:
 
 
 def _stop(processes: list[psutil.Process]) -> None:
-    for number in (signal.SIGABRT, signal.SIGKILL):
-        for process in processes:
-            try:
-                process.send_signal(number)
-            except psutil.NoSuchProcess:
-                continue
-        _, processes = psutil.wait_procs(processes, LAST_WORDS_S)
+    _send(processes, signal.SIGSTOP)
+    for process in processes:  # one at a time, for they write to one place
+        _send([process], signal.SIGABRT)
+        _send([process], signal.SIGCONT)
+        end = time.monotonic() + LAST_WORDS_S
+        while _lives(process) and time.monotonic() < end:
+            time.sleep(0.02)
+    _send(processes, signal.SIGKILL)
+    psutil.wait_procs(processes, LAST_WORDS_S)
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Return whether it still runs; one that its parent, which is stopped, has not asked after has ended."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _send(processes: list[psutil.Process], number: int) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
 
 
 def main() -> NoReturn:
