@@ -34,6 +34,7 @@ from sluice.settings import Media, Models
 from sluice.settings.sources import load
 from sluice_schemas import Clip, Concept, ModelRef, Technical
 from tests.chaos.failpoints import Mortal, Order, Trap
+from tests.support.forked import settle
 
 DEAF = "CHAOS_DEAF"
 POISON = re.compile(rb"poison [0-9]+")
@@ -48,13 +49,7 @@ TILES = np.zeros((1, 1, 1, 3), np.uint8)
 
 def live(environment: Mapping[str, str], folder: Path, log: Path, line: Connection) -> None:
     """Live until SIGTERM, an error or a fail-point; orders come by `line`, the point of death goes back by it."""
-    os.setsid()
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
-    with log.open("wb") as file:
-        os.dup2(file.fileno(), sys.stdout.fileno())
-        os.dup2(file.fileno(), sys.stderr.fileno())
+    settle(environment, folder, log)
     trap = Trap(line.send)
     Thread(target=_obey, args=(line, trap), daemon=True).start()
     try:

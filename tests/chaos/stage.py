@@ -20,11 +20,15 @@ from sluice_sim.stream import Shelf
 from tests.chaos.group import Group
 from tests.support.brokers import Cluster
 
-Lives = Literal["sluice", "fork"]
+Lives = Literal["sluice", "warm", "fork"]
 Protocol = Literal["classic", "consumer"]
 
 ANSWER_WITHIN_S = 30.0
-SESSION_TIMEOUTS_S = {"sluice": 6.0, "fork": 2.5}  # what a kill costs: a dead member holds its partitions for so long
+SESSION_TIMEOUTS_S = {
+    "sluice": 6.0,
+    "warm": 6.0,
+    "fork": 2.5,
+}  # what a kill costs: a dead member holds its partitions for so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +45,9 @@ class Stage:
 
     address: str
     folder: Path
-    lives: Lives = "sluice"
-    """What a worker runs: the command with real models, or a fork that only judges otherwise (`tests.chaos.life`)."""
+    lives: Lives = "warm"
+    """What a worker runs: the command with real models, from its start (sluice) or where all is imported (warm, see
+    `tests.support.forked`), or a consumer that judges otherwise (fork, see `tests.chaos.life`)."""
     protocol: Protocol = "classic"
     bundle: str = "starter"
     partitions: int = 6
@@ -125,7 +130,7 @@ class Stage:
             "TELEMETRY__STATS_FILE": str(self.folder / f"{worker}.stats"),
             "TELEMETRY__LOG_FORMAT": "json",
             # A fork dies at points of the road, and a canary would meet them first.
-            "CANARY__ENABLED": str(self.lives == "sluice"),
+            "CANARY__ENABLED": str(self.lives != "fork"),
         }
         named = {f"SLUICE_{name}": value for name, value in ours.items()}
         return {**without_settings(), **named, "OMP_NUM_THREADS": "1", **self.given}

@@ -1,7 +1,6 @@
-"""A worker under the eyes of a supervisor that starts it again at once: `sluice run`, or a forked life that is fast."""
+"""A worker under the eyes of a supervisor that starts it again at once: `sluice run`, or what judges otherwise."""
 
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -12,16 +11,15 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from tests.chaos.failpoints import Order
 from tests.chaos.life import live
 from tests.chaos.stage import Stage
+from tests.support.forked import Forked, forks
 
 SLUICE = Path(sys.executable).with_name("sluice")
 LEAVE_WITHIN_S = 60.0
-_forks: Any = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload([live.__module__])
 
 
 class Life(Protocol):
@@ -53,7 +51,7 @@ Start = Callable[[Mapping[str, str], Path, Path], Life]
 class Command:
     """A life of `sluice run`; it has no fail-points."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     died_at: None = None
 
     @classmethod
@@ -66,6 +64,11 @@ class Command:
                     stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
                 )
             )  # fmt: skip
+
+    @classmethod
+    def fork(cls, environment: Mapping[str, str], folder: Path, log: Path) -> Self:
+        """Start the real thing where all it needs is imported."""
+        return cls(Forked(("--debug", "run"), environment, folder, log))
 
     @property
     def pid(self) -> int:
@@ -87,8 +90,8 @@ class Fork:
 
     def __init__(self, environment: Mapping[str, str], folder: Path, log: Path) -> None:
         self._line: Connection
-        self._line, theirs = _forks.Pipe()
-        self._process = _forks.Process(target=live, args=(environment, folder, log, theirs))
+        self._line, theirs = forks.Pipe()
+        self._process = forks.Process(target=live, args=(environment, folder, log, theirs))
         self._process.start()
         theirs.close()
         self._last_words: str | None = None
@@ -119,7 +122,7 @@ class Fork:
         return self._last_words
 
 
-LIVES: Mapping[str, Start] = {"sluice": Command.start, "fork": Fork}
+LIVES: Mapping[str, Start] = {"sluice": Command.start, "warm": Command.fork, "fork": Fork}
 
 
 class Worker:

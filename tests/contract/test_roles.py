@@ -37,6 +37,7 @@ from sluice.settings.environment import without_settings
 from sluice_schemas.registry import ConfluentFraming, connect
 from tests.contract.test_registry import address as registry_address
 from tests.support.brokers import KAFKA
+from tests.support.forked import Forked
 from tests.support.locked import LockedBroker
 from tests.support.outcomes import judged
 from tests.support.road import PATIENCE_S, Road
@@ -66,9 +67,7 @@ def travelled(road: Road, tmp_path_factory: pytest.TempPathFactory) -> Road:
     simulate(road, folder / "truth.jsonl")
     given = road.variables(road.broker.user(Role.CONSUMER))
     models = {"SLUICE_MODELS__BUNDLE": "starter", "SLUICE_MODELS__DEVICE": "cpu", "SLUICE_FUSE__MAX_SHARE": "1"}
-    command = [sys.executable, "-m", "sluice", "run"]
-    with (folder / "run.log").open("wb") as log:
-        worker = subprocess.Popen(command, env=without_settings() | given | models, stderr=log, cwd=folder)
+    worker = Forked(("run",), without_settings() | given | models, folder, folder / "run.log")
     try:
         until(lambda: road.committed() == EVENTS, worker, folder / "run.log")
     finally:
@@ -97,7 +96,7 @@ def simulate(road: Road, truth: Path) -> None:
     subprocess.run(command, check=True, timeout=2 * PATIENCE_S, env=without_settings())
 
 
-def until(condition: Callable[[], bool], worker: subprocess.Popen[bytes], log: Path) -> None:
+def until(condition: Callable[[], bool], worker: Forked, log: Path) -> None:
     """Wait for the condition; a worker that has ended will not meet it."""
     deadline = Deadline.after(2 * PATIENCE_S, time.monotonic)
     while not condition():

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,14 +15,15 @@ from confluent_kafka import Producer
 from sluice.settings.environment import without_settings
 from sluice_schemas.signing import new_key
 from tests.chaos.stage import Stage
+from tests.support import forked
 from tests.support.canaries import Canary, held_by
 from tests.support.collector import Collector, collector
+from tests.support.forked import Forked
 from tests.support.gossip_store import GossipStore, gossip_store
 from tests.support.outputs import headers_of, letter_of, published, remainder
 from tests.support.planted import MAX_INLINE_BYTES, PICTURES, Planted, often, planted, sick, unreadable
 from tests.support.ports import free_port
 
-SLUICE = Path(sys.executable).with_name("sluice")
 WITHIN_S = 200.0
 LOOK_EVERY_S = 0.1
 SICK, EVENTS = 20, 1000
@@ -59,7 +59,7 @@ class Place(StrEnum):
 class Consumer:
     """A `sluice run`, and the files it writes."""
 
-    process: subprocess.Popen[bytes]
+    process: Forked
     log: Path
     stats: Path
 
@@ -183,15 +183,9 @@ def _consume(evidence: Evidence, stage: Stage, store: GossipStore) -> None:
 @contextmanager
 def _consumer(stage: Stage, name: str) -> Iterator[Consumer]:
     log = stage.folder / f"{name}.log"
-    with log.open("wb") as output:
-        command = [str(SLUICE), "--debug", "run"]
-        given = stage.environment(name)
-        process = subprocess.Popen(command, cwd=stage.folder, env=given, stdout=output, stderr=output)
-    try:
+    given = stage.environment(name)
+    with Forked(("--debug", "run"), given, stage.folder, log) as process:
         yield Consumer(process, log, Path(given["SLUICE_TELEMETRY__STATS_FILE"]))
-    finally:
-        process.kill()
-        process.wait()
 
 
 def _publish(stage: Stage, records: Iterable[Planted], *, partition: int = -1) -> None:
@@ -276,5 +270,4 @@ def _console(evidence: Evidence, folder: Path) -> None:
 
 
 def _sluice(folder: Path, environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    command = [str(SLUICE), "--debug", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=WITHIN_S, check=False)
+    return forked.run(("--debug", *arguments), environment, folder, WITHIN_S)
