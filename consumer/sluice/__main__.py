@@ -6,7 +6,7 @@ import traceback
 from io import TextIOWrapper
 
 from sluice.cli import app
-from sluice.cli.frame import Invocation, tell
+from sluice.cli.frame import Invocation, print_error
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 -- the last edge: what arrives here has nowhere else to go
         if invocation.debug:
             traceback.print_exception(error)
-        sys.exit(tell(error))
+        sys.exit(print_error(error))
 
 
 def _attach_streams() -> None:

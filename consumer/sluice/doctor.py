@@ -21,7 +21,7 @@ from sluice.kafka.client import ASSIGNOR
 from sluice.kafka.codec import framing_of
 from sluice.models import files, plugin
 from sluice.moderation.policy import Policy
-from sluice.settings import Canary, Kafka, Models, Settings, surroundings
+from sluice.settings import Kafka, Models, SelfTest, Settings, surroundings
 from sluice.telemetry import http
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _guarded(what: str, fix: str, look: Callable[[], Iterator[Row]]) -> Iterator
     try:
         yield from look()
     except (BadSettings, BrokerLost, Denied, DependencyDown, WeightsNotAttested) as error:
-        named = re.search(r"sluice [a-z]+ [a-z]+", str(error))
+        named = re.search(r"sluice [a-z]+ [a-z-]+", str(error))
         if isinstance(error, Denied):
             fix = ", ".join(f"SLUICE_KAFKA__{name.upper()}" for name in re.findall(r"\bkafka\.(\w+)", str(error)))
         blamed = next((setting for words, setting in _BLAMED.items() if words in str(error)), fix)
@@ -166,23 +166,25 @@ def _models(settings: Settings) -> Iterator[Row]:
         yield Row("device", "ok", device)
     else:
         yield Row("device", "warn", f"{device}: about one image a second", "run where a GPU is")
-    yield from _guarded("canaries", "sluice models canaries --write FILE", lambda: _canaries(settings.canary, placed))
+    yield from _guarded(
+        "self-test", "sluice models self-test --write FILE", lambda: _self_test(settings.self_test, placed)
+    )
 
 
-def _canaries(canary: Canary, placed: "load.Placed") -> Iterator[Row]:
-    if not canary.enabled:
-        yield Row("canaries", "warn", "none are asked: wrong verdicts go unnoticed", "SLUICE_CANARY__ENABLED=true")
+def _self_test(self_test: SelfTest, placed: "load.Placed") -> Iterator[Row]:
+    if not self_test.enabled:
+        yield Row("self-test", "warn", "none are asked: wrong verdicts go unnoticed", "SLUICE_SELF_TEST__ENABLED=true")
         return
     from sluice.models import load
     from sluice.models.scorer import Extras
     from sluice.services.moderator import self_test_file
 
-    known = self_test_file.chosen(canary.file, load.references(placed, Extras()))
+    known = self_test_file.chosen(self_test.file, load.references(placed, Extras()))
     if all(each.answer for each in known):
-        yield Row("canaries", "ok", f"{len(known)}, with known answers, every {canary.every_s:g} s")
+        yield Row("self-test", "ok", f"{len(known)}, with known answers, every {self_test.every_s:g} s")
     else:
         found = f"{len(known)}, held to their own first answers: what is wrong from the start goes unnoticed"
-        yield Row("canaries", "warn", found, "sluice models canaries --write FILE, and SLUICE_CANARY__FILE")
+        yield Row("self-test", "warn", found, "sluice models self-test --write FILE, and SLUICE_SELF_TEST__FILE")
 
 
 def _registry(settings: Settings) -> Iterator[Row]:
@@ -193,7 +195,7 @@ def _registry(settings: Settings) -> Iterator[Row]:
 
 def _kafka(settings: Settings, now_s: float) -> Iterator[Row]:
     kafka, names = settings.kafka, settings.topics
-    admin = preflight.admitted(kafka, cluster_checks.TIMEOUT_S, time.monotonic)
+    admin = preflight.connect(kafka, cluster_checks.TIMEOUT_S, time.monotonic)
     found = cluster_checks.cluster(admin)
     yield Row("broker", "ok", f"{found.brokers} answer, cluster {found.id or 'without a name'}")
     ours = {names.images, names.verdicts, names.quality, names.dead_letters}

@@ -1,14 +1,14 @@
-"""The lane of the models and the device it runs on."""
+"""The models and the device it runs on."""
 
 from helm.dashboards.board import Board, Panel, Row, quantiles
 
-_LANE = Row(
-    "The lane",
+_INFERENCE = Row(
+    "Inference",
     (
         Panel(
             "Images scored",
             "A second, by replica.",
-            {"{{instance}}": "sum by (instance) (rate(sluice_lane_images_total{OURS}[$__rate_interval]))"},
+            {"{{instance}}": "sum by (instance) (rate(sluice_inference_images_total{OURS}[$__rate_interval]))"},
             unit="cps",
         ),
         Panel(
@@ -31,29 +31,29 @@ _LANE = Row(
             "Scored again",
             "Share of the images near a threshold, scored once more in float32 at a fixed shape.",
             {
-                "rechecks": "sum(rate(sluice_lane_rechecks_total{OURS}[$__rate_interval]))"
-                " / sum(rate(sluice_lane_images_total{OURS}[$__rate_interval]))"
+                "rechecks": "sum(rate(sluice_inference_rechecks_total{OURS}[$__rate_interval]))"
+                " / sum(rate(sluice_inference_images_total{OURS}[$__rate_interval]))"
             },
             unit="percentunit",
         ),
         Panel(
             "Batches halved for want of memory",
             "Smaller batches or another bundle would fit the device.",
-            {"splits": "sum(increase(sluice_lane_splits_total{OURS}[$__rate_interval]))"},
+            {"splits": "sum(increase(sluice_inference_splits_total{OURS}[$__rate_interval]))"},
         ),
         Panel(
             "Scores that mean nothing",
             "Images with scores that were not finite, or an embedding without direction;"
             " they are INDETERMINATE if float32 does not help either.",
             {
-                "not finite": "sum(increase(sluice_lane_non_finite_total{OURS}[$__rate_interval]))",
-                "no direction": "sum(increase(sluice_lane_no_direction_total{OURS}[$__rate_interval]))",
+                "not finite": "sum(increase(sluice_inference_non_finite_total{OURS}[$__rate_interval]))",
+                "no direction": "sum(increase(sluice_inference_no_direction_total{OURS}[$__rate_interval]))",
             },
         ),
         Panel(
-            "Canaries",
+            "Self-test",
             "Known pictures by how they were answered. Anything but right stops publishing.",
-            {"{{result}}": "sum by (result) (increase(sluice_canary_answers_total{OURS}[$__rate_interval]))"},
+            {"{{result}}": "sum by (result) (increase(sluice_self_test_answers_total{OURS}[$__rate_interval]))"},
         ),
         Panel(
             "Ready, and how long loading took",
@@ -99,4 +99,4 @@ _GPU = Row(
     ),
 )
 
-MODELS = Board("sluice-models", "Sluice: GPU and models", "The lane of the models and its device.", (_LANE, _GPU))
+MODELS = Board("sluice-models", "Sluice: GPU and models", "The models and its device.", (_INFERENCE, _GPU))

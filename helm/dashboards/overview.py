@@ -43,7 +43,7 @@ _NOW = Row(
         ),
         figure(
             "Replicas that judge",
-            "Share of the replicas that are ready: models attested, canaries right, fuse whole.",
+            "Share of the replicas that are ready: models attested, self-test passed, fuse whole.",
             "avg(sluice_ready{OURS})",
             unit="percentunit",
             limits=(1, 0.5),

@@ -66,9 +66,9 @@ _SCORES = Row(
             "Scores that mean nothing, and those scored again",
             "Images a second.",
             {
-                "not finite": "sum(rate(sluice_lane_non_finite_total{OURS}[$__rate_interval]))",
-                "no direction": "sum(rate(sluice_lane_no_direction_total{OURS}[$__rate_interval]))",
-                "scored again": "sum(rate(sluice_lane_rechecks_total{OURS}[$__rate_interval]))",
+                "not finite": "sum(rate(sluice_inference_non_finite_total{OURS}[$__rate_interval]))",
+                "no direction": "sum(rate(sluice_inference_no_direction_total{OURS}[$__rate_interval]))",
+                "scored again": "sum(rate(sluice_inference_rechecks_total{OURS}[$__rate_interval]))",
             },
             unit="cps",
         ),

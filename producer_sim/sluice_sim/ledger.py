@@ -13,7 +13,7 @@ from sluice_sim.truth import Place, Sent
 Kind: TypeAlias = Literal["verdict", "quality", "dead_letter"]
 
 
-class Lane(NamedTuple):
+class OrderKey(NamedTuple):
     """Records that must keep their order: those of one input partition that land in one output partition.
 
     A key has one partition in each topic, so order per key follows.
@@ -85,7 +85,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._entries: defaultdict[Place, _Entry] = defaultdict(_Entry)
-        self._newest: dict[Lane, int] = {}
+        self._newest: dict[OrderKey, int] = {}
         self._unreadable = 0
         self.furthest: dict[int, int] = {}
         """The highest offset of each input partition that anything answered."""
@@ -143,7 +143,7 @@ class Ledger:
         )
 
     def _is_late(self, sighting: Sighting) -> bool:
-        lane = Lane(*sighting.place[:2], *sighting.source[:2])
+        lane = OrderKey(*sighting.place[:2], *sighting.source[:2])
         newest = self._newest.get(lane, -1)
         self._newest[lane] = max(newest, sighting.source.offset)
         return sighting.source.offset < newest

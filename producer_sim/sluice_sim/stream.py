@@ -10,10 +10,10 @@ from typing import Final, Literal, Protocol, TypeAlias
 from sluice_schemas import Audience, Image, ImageGenerated
 from sluice_schemas.headers import CloudEvent, Headers, Trace
 from sluice_schemas.wire import encode
-from sluice_sim.album import Album, Photo
 from sluice_sim.faults import Fault, faults
-from sluice_sim.lots import Lot, Lots
 from sluice_sim.options import Options
+from sluice_sim.picture_pool import Picture, PicturePool
+from sluice_sim.sampling import EventSpec, Sampler
 from sluice_sim.truth import Truth
 
 Now: TypeAlias = Callable[[], datetime]
@@ -51,8 +51,8 @@ class Stream:
         self._options = options
         self._now = now
         self._shelf = shelf
-        self._lots = Lots(options)
-        self._album = Album(options.seed, keep=options.pictures > 0)
+        self._lots = Sampler(options)
+        self._album = PicturePool(options.seed, keep=options.pictures > 0)
 
     def __iter__(self) -> Iterator[Emission]:
         deck = _dealt(self._options, self._shelf)
@@ -64,7 +64,7 @@ class Stream:
             value, truth = _spoiled(lot, event, next(deck)) if lot.hostile else self._sound(lot, event, photo)
             yield Emission(lot.image_id.encode(), value, _headers(event, rng), truth)
 
-    def _event(self, lot: Lot, photo: Photo, rng: Random) -> ImageGenerated:
+    def _event(self, lot: EventSpec, photo: Picture, rng: Random) -> ImageGenerated:
         """Make the event with its picture inline."""
         prompt = self._album.other_prompt(photo, rng) if lot.wording == "mismatching" else photo.prompt
         return ImageGenerated(
@@ -81,7 +81,7 @@ class Stream:
             experiment=lot.experiment,
         )
 
-    def _sound(self, lot: Lot, event: ImageGenerated, photo: Photo) -> tuple[bytes, Truth]:
+    def _sound(self, lot: EventSpec, event: ImageGenerated, photo: Picture) -> tuple[bytes, Truth]:
         truth = replace(
             _truth(lot),
             sha256=photo.sha256,
@@ -99,7 +99,7 @@ class Stream:
         return encode(event), truth
 
 
-def _spoiled(lot: Lot, event: ImageGenerated, fault: Fault) -> tuple[bytes | None, Truth]:
+def _spoiled(lot: EventSpec, event: ImageGenerated, fault: Fault) -> tuple[bytes | None, Truth]:
     return fault.spoil(event), replace(_truth(lot), fault=fault.name, readable=fault.readable)
 
 
@@ -110,7 +110,7 @@ def _headers(event: ImageGenerated, rng: Random) -> Headers:
     return CloudEvent.of(event, source=f"/generators/{event.generator.model_id}", trace=trace).headers()
 
 
-def _truth(lot: Lot) -> Truth:
+def _truth(lot: EventSpec) -> Truth:
     return Truth(
         number=lot.number,
         image_id=lot.image_id,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TextIO
 
-from sluice_sim.album import Relation
+from sluice_sim.picture_pool import Relation
 from sluice_sim.pictures import Spoiling
 
 

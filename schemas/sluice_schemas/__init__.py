@@ -30,14 +30,15 @@ from sluice_schemas.parts import (
     Technical,
     Timings,
 )
-from sluice_schemas.standing import Folded, Kept, Standing
 from sluice_schemas.topics import TOPICS, Topic
+from sluice_schemas.verdict_view import Applied, StoredVerdict, VerdictView
 from sluice_schemas.wire import Decoded, decode, encode
 
 __all__ = [
     "EVENTS",
     "TOPICS",
     "ActorKind",
+    "Applied",
     "Artefact",
     "Audience",
     "Clip",
@@ -53,14 +54,12 @@ __all__ = [
     "Experiment",
     "Feedback",
     "FeedbackKind",
-    "Folded",
     "Framing",
     "Generator",
     "Header",
     "Headers",
     "Image",
     "ImageGenerated",
-    "Kept",
     "Lora",
     "Mode",
     "ModelRef",
@@ -72,13 +71,14 @@ __all__ = [
     "RegistryRefused",
     "SingleObjectFraming",
     "Source",
-    "Standing",
     "Status",
+    "StoredVerdict",
     "Technical",
     "Timings",
     "Topic",
     "Trace",
     "Verdict",
+    "VerdictView",
     "Why",
     "WireError",
     "decode",

@@ -38,8 +38,8 @@ def slow(config: Config, on_error: OnError) -> Producer:
 
 def run(settings: Settings, stop: Stop) -> None:
     """Consume until SIGTERM."""
-    opening = replace(OPENING, producer=slow) if "BENCH_COMMIT_MS" in os.environ else OPENING
-    with app.consumer(settings, opening) as loop:
+    factories = replace(OPENING, producer=slow) if "BENCH_COMMIT_MS" in os.environ else OPENING
+    with app.consumer(settings, factories) as loop:
         if "BENCH_FILL_TIMER_MS" in os.environ:
             max_age_s = float(os.environ["BENCH_FILL_TIMER_MS"]) / 1000
             sizes = {"max_records": settings.batching.max_records, "max_bytes": settings.batching.max_bytes}

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from sluice.media.decoding import tiles
-from sluice.models.forward import FixedShape, Passes
+from sluice.models.forward import FixedShape, ForwardPasses
 from sluice.models.guard_band import FIRES_ABOVE, GuardBand
 from sluice.models.load import FIXED_ROWS, TRIALS, Placed, _band, _warm, load, place
 from sluice.models.safety import IDS, Floats, decide
-from sluice.models.worker import Lane
+from sluice.models.worker import InferenceWorker
 from sluice.moderation.values import Pixels
 from sluice.policies import preset
 from sluice.settings import Models, Precision
@@ -126,7 +126,7 @@ def gaps(
     exact = eyes(where, torch.float32)
     again = FixedShape(exact, FIXED_ROWS[where.device.type], beat=_nothing)
     fast = {dtype: exact if dtype == torch.float32 else eyes(where, dtype) for dtype in (torch.float32, *halves)}
-    looks = {dtype: Passes(look, ROWS, beat=_nothing, on_split=_nothing) for dtype, look in fast.items()}
+    looks = {dtype: ForwardPasses(look, ROWS, beat=_nothing, on_split=_nothing) for dtype, look in fast.items()}
     with torch.inference_mode():
         bands = {dtype: _band(Models(), dtype, _warm(look, again, TRIALS)) for dtype, look in looks.items()}
     alone: list[Floats] = []
@@ -163,14 +163,14 @@ def _cost() -> Rates:
         for label, band in (("", Models().guard_band), (", no band", 0.0)):
             settings = Models(bundle="starter", device="cpu", precision=precision, guard_band=band)
             ways[f"{precision}{label}"] = _scoring(load(settings, turning=preset("balanced").turning_cosines))
-    return in_turn("the lane on the starter bundle", ways, base="float32", seconds=0.5)
+    return in_turn("the inference worker on the starter bundle", ways, base="float32", seconds=0.5)
 
 
-def _scoring(lane: Lane) -> Work:
+def _scoring(inference: InferenceWorker) -> Work:
     batch = [jobs.job(scene(number)) for number in range(CHUNK)]
 
     def work() -> int:
-        return len(lane.score(batch))
+        return len(inference.score(batch))
 
     return work
 

@@ -15,12 +15,12 @@ from contextlib import nullcontext
 
 import numpy as np
 
-from sluice.cli.frame import tell
+from sluice.cli.frame import print_error
 from sluice.cli.run import Stop
 from sluice.core.errors import Rejection
 from sluice.core.metrics import Observe
 from sluice.models.load import Turning
-from sluice.models.worker import Lane, Pulse
+from sluice.models.worker import InferenceWorker, PassWatchdog
 from sluice.moderation.policy import CONCEPTS
 from sluice.moderation.values import Job, Picture, Scores
 from sluice.services.moderator import app
@@ -52,8 +52,8 @@ class Decoders:
     known = submit
 
 
-def lane(_models: Models, *, observe: Observe, turning: Turning) -> Lane:  # noqa: ARG001
-    """Make a lane whose passes take as long as the environment says."""
+def inference(_models: Models, *, observe: Observe, turning: Turning) -> InferenceWorker:  # noqa: ARG001
+    """Make an inference worker whose passes take as long as the environment says."""
     pass_s, image_s = (float(os.environ.get(f"BENCH_{name}_MS", "0")) / 1000 for name in ("PASS", "IMAGE"))
 
     def score(jobs: Sequence[Job]) -> list[Scores | Rejection]:
@@ -61,10 +61,10 @@ def lane(_models: Models, *, observe: Observe, turning: Turning) -> Lane:  # noq
             time.sleep(pass_s + image_s * len(jobs))
         return [SCORES] * len(jobs)
 
-    return Lane(score, [MODEL], Pulse(time.monotonic), timeout_s=60.0)
+    return InferenceWorker(score, [MODEL], PassWatchdog(time.monotonic), timeout_s=60.0)
 
 
-OPENING = app.Opening(decoders=lambda *_, **__: nullcontext(Decoders()), lane=lane)
+OPENING = app.Factories(decoders=lambda *_, **__: nullcontext(Decoders()), inference=inference)
 
 
 def main(run: Callable[[Settings, Stop], None]) -> None:
@@ -73,7 +73,7 @@ def main(run: Callable[[Settings, Stop], None]) -> None:
         run(load(None).settings, Stop())
     except Exception as error:  # noqa: BLE001  the edge of a process, as in `sluice.__main__`
         traceback.print_exception(error)
-        sys.exit(tell(error))
+        sys.exit(print_error(error))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import torch
 
 from sluice.models.bundle import Bundle
 from sluice.models.clip import PromptEncoder
-from sluice.models.forward import Eyes
+from sluice.models.forward import Forward
 from sluice.models.load import Placed, _eyes, _text
 from sluice.models.towers import attest
 from sluice.moderation.values import Pixels
@@ -34,13 +34,13 @@ def drawn(shape: Shape, device: torch.device, seed: int = 0) -> Placed:
     return Placed(bundle, attest(bundle), device, torch.float32)
 
 
-def eyes(where: Placed, dtype: torch.dtype) -> Eyes:
-    """Build both models in a precision, as the lane does."""
+def eyes(where: Placed, dtype: torch.dtype) -> Forward:
+    """Build both models in a precision, as the inference worker does."""
     return _eyes(where, dtype)
 
 
 def encoder(where: Placed, *, cache: int) -> PromptEncoder:
-    """Build the text tower with a memory of so many prompts, as the lane does."""
+    """Build the text tower with a memory of so many prompts, as the inference worker does."""
     return _text(Models(prompt_cache=cache), where).encoder
 
 

@@ -1,7 +1,8 @@
 """How old events are when their verdict is produced, by load, and after a burst: the product beside a fill timer.
 
-The workers judge nothing (`tests.bench.blank`): their lane sleeps as long as a device would take. Each rule has a
-worker of its own, and they are given the same loads in turn. Saturation is what the product gets out of a backlog.
+The workers judge nothing (`tests.bench.blank`): instead of inference they sleep as long as a device would take. Each
+rule has a worker of its own, and they are given the same loads in turn. Saturation is what the product gets out of a
+backlog.
 """
 
 import json

@@ -163,8 +163,8 @@ class Decoders:
 
 def main() -> None:
     """Run until SIGTERM."""
-    opening = app.Opening(decoders=lambda *_, **__: nullcontext(Decoders()), lane=blank.lane)
-    app.run(load(None).settings, Stop(), opening)
+    factories = app.Factories(decoders=lambda *_, **__: nullcontext(Decoders()), inference=blank.inference)
+    app.run(load(None).settings, Stop(), factories)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """What more workers bring, and whether an event costs the same behind a long backlog: time, processor, memory.
 
-The workers judge nothing (`tests.bench.blank`). For the first question their lane sleeps as long as a device would
-take, for the second it answers at once, so that the processor is what counts. Memory grows with a backlog until what
-is fetched ahead is full (`kafka.queued_max_kbytes`), some 100,000 of these small events, and is flat from there.
+The workers judge nothing (`tests.bench.blank`). For the first question they sleep, instead of inference, as long as a
+device would take; for the second they answer at once, so that the processor is what counts. Memory grows with a
+backlog until what is fetched ahead is full (`kafka.queued_max_kbytes`), some 100,000 of these small events, and is
+flat from there.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

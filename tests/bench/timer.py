@@ -13,7 +13,7 @@ from sluice.stream.poison import NO_SUSPECTS, Suspects
 
 
 class FillTimer(Batcher):
-    """Cuts a full batch at once, a partial one once its oldest record waited `max_age_s`, however idle the lane is."""
+    """Cuts a full batch at once, a partial one once its oldest record waited `max_age_s`, however idle inference is."""
 
     def __init__(self, *, max_records: int, max_bytes: int, max_age_s: float, clock: Callable[[], float]) -> None:
         super().__init__(max_records=max_records, max_bytes=max_bytes)

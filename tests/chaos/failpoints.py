@@ -1,7 +1,7 @@
 """Fail-points: places on the road of a record where a life ends itself as `kill -9` would, when it is told to.
 
 They exist in these wrappers only. What ships has none: the wrappers stand where production opens its Kafka clients,
-its decoders and its lane (`sluice.services.moderator.app.Opening`).
+its decoders and its inference worker (`sluice.services.moderator.app.Factories`).
 """
 
 import os

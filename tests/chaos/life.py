@@ -21,12 +21,12 @@ from threading import Thread
 
 import numpy as np
 
-from sluice.cli.frame import tell
+from sluice.cli.frame import print_error
 from sluice.cli.run import Stop
 from sluice.core.errors import Rejection, Unreadable
 from sluice.core.metrics import Observe
 from sluice.models.load import Turning
-from sluice.models.worker import Lane, Pulse
+from sluice.models.worker import InferenceWorker, PassWatchdog
 from sluice.moderation.policy import CONCEPTS
 from sluice.moderation.values import Job, Picture, Scores, Thumbnail
 from sluice.services.moderator import app
@@ -53,29 +53,29 @@ def live(environment: Mapping[str, str], folder: Path, log: Path, line: Connecti
     trap = Trap(line.send)
     Thread(target=_obey, args=(line, trap), daemon=True).start()
     try:
-        app.run(load(None).settings, Stop(), opening(trap, deaf=DEAF in environment))
+        app.run(load(None).settings, Stop(), factories(trap, deaf=DEAF in environment))
     except Exception as error:  # noqa: BLE001  the edge of a process, as in `sluice.__main__`
         traceback.print_exception(error)
-        sys.exit(tell(error))
+        sys.exit(print_error(error))
 
 
-def opening(trap: Trap, *, deaf: bool = False) -> app.Opening:
+def factories(trap: Trap, *, deaf: bool = False) -> app.Factories:
     """Return how the ends of such a consumer are opened; a deaf one never hears of an error, and so never doubts."""
     mortal = Mortal(trap, deaf=deaf)
 
     def decoders(_media: Media, *, observe: Observe, thumbnails: tuple[Thumbnail, ...]) -> nullcontext[Glance]:  # noqa: ARG001
         return nullcontext(Glance(trap))
 
-    def lane(_models: Models, *, observe: Observe, turning: Turning) -> Lane:  # noqa: ARG001
+    def inference(_models: Models, *, observe: Observe, turning: Turning) -> InferenceWorker:  # noqa: ARG001
         def score(jobs: Sequence[Job]) -> list[Scores | Rejection]:
             trap("before_lane")
             scores: list[Scores | Rejection] = [scores_of(job.picture.sha256) for job in jobs]
             trap("after_lane")
             return scores
 
-        return Lane(score, [MODEL], Pulse(time.monotonic), timeout_s=60.0)
+        return InferenceWorker(score, [MODEL], PassWatchdog(time.monotonic), timeout_s=60.0)
 
-    return app.Opening(consumer=mortal.consumer, producer=mortal.producer, decoders=decoders, lane=lane)
+    return app.Factories(consumer=mortal.consumer, producer=mortal.producer, decoders=decoders, inference=inference)
 
 
 @dataclass(frozen=True, slots=True)

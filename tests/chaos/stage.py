@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from confluent_kafka import TopicPartition
 
-from sluice.demo.evict_members import bury
+from sluice.demo.evict_members import evict
 from sluice.kafka import topics
 from sluice.kafka.client import admin_config, consumer_config, open_admin, open_consumer
 from sluice.settings import Kafka, Media
@@ -103,10 +103,10 @@ class Stage:
         topics.create(open_admin(admin_config(self.kafka), lambda _: None), specs)
         return self
 
-    def bury(self) -> None:
+    def evict(self) -> None:
         """Do what is to be done about the death of the only worker before its next life."""
         if not self.evicts:
-            bury(self.kafka.bootstrap_servers, self.kafka.group_id)
+            evict(self.kafka.bootstrap_servers, self.kafka.group_id)
 
     def environment(self, worker: str) -> dict[str, str]:
         """Return the environment of one `sluice run`: production's settings but for what a trial must change."""
@@ -129,8 +129,8 @@ class Stage:
             "TELEMETRY__READY_FILE": str(self.folder / f"{worker}.ready"),
             "TELEMETRY__STATS_FILE": str(self.folder / f"{worker}.stats"),
             "TELEMETRY__LOG_FORMAT": "json",
-            # A fork dies at points of the road, and a canary would meet them first.
-            "CANARY__ENABLED": str(self.lives != "fork"),
+            # A fork dies at points of the road, and a known picture would meet them first.
+            "SELF_TEST__ENABLED": str(self.lives != "fork"),
         }
         named = {f"SLUICE_{name}": value for name, value in ours.items()}
         return {**without_settings(), **named, "OMP_NUM_THREADS": "1", **self.given}

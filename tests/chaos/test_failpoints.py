@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, Producer
 from sluice.kafka.client import consumer_config, producer_config
 from sluice.media.workers.pool import DecoderPool
 from sluice.services.moderator import app
-from sluice.services.moderator.judging import load_lane
+from sluice.services.moderator.judging import load_inference
 from sluice.settings import Kafka
 from tests.chaos.failpoints import POINTS, Order, Trap
 
@@ -75,9 +75,9 @@ def test_there_are_fourteen_points_and_nothing_that_ships_names_one() -> None:
 
 
 def test_production_opens_the_plain_clients_the_real_decoders_and_the_real_lane() -> None:
-    opening = app.PRODUCTION
-    assert (opening.decoders, opening.lane) == (DecoderPool, load_lane)
-    consumer = opening.consumer(consumer_config(LOCAL), lambda _: None)
+    factories = app.PRODUCTION
+    assert (factories.decoders, factories.inference) == (DecoderPool, load_inference)
+    consumer = factories.consumer(consumer_config(LOCAL), lambda _: None)
     assert type(consumer) is Consumer
     consumer.close()
-    assert type(opening.producer(producer_config(LOCAL), lambda _: None)) is Producer
+    assert type(factories.producer(producer_config(LOCAL), lambda _: None)) is Producer

@@ -172,7 +172,7 @@ class Worker:
             return False
         self.endings.append(code)
         self.died_at.append(self._life.died_at)
-        self._stage.bury()
+        self._stage.evict()
         self._life = self._start()
         return True
 

@@ -13,7 +13,7 @@ from confluent_kafka.cimpl import NewTopic
 from sluice.core.deadline import Deadline
 from sluice.core.errors import BadSettings, BrokerLost
 from sluice.kafka.client import admin_config, consumer_config, open_admin, open_consumer
-from sluice.kafka.group_lag import Backlog, Standing, backlog, with_ages
+from sluice.kafka.group_lag import GroupLag, PartitionLag, backlog, with_ages
 from sluice.kafka.group_offsets import Commits
 from sluice.settings import Kafka
 from tests.support.brokers import EMBEDDED, KAFKA
@@ -50,13 +50,13 @@ def made(kafka: Kafka, admin: AdminClient) -> str:
     return name
 
 
-def seen_by(admin: AdminClient, kafka: Kafka, topic: str) -> Backlog:
+def seen_by(admin: AdminClient, kafka: Kafka, topic: str) -> GroupLag:
     """Look at offsets and owners only."""
     with closing(Commits(kafka, stable=False)) as commits:
         return backlog(admin, commits.ask, kafka.group_id, topic)
 
 
-def look(kafka: Kafka, admin: AdminClient, topic: str) -> Backlog:
+def look(kafka: Kafka, admin: AdminClient, topic: str) -> GroupLag:
     """Look as `sluice lag` does."""
     deadline = Deadline.after(PATIENCE_S, time.monotonic)
     seen = with_ages(
@@ -83,9 +83,9 @@ def member(kafka: Kafka, topic: str) -> Iterator[Consumer]:
 def test_all_waits_for_a_group_that_nobody_knows(kafka: Kafka, admin: AdminClient, topic: str) -> None:
     seen = look(kafka, admin, topic)
     assert seen.partitions == (
-        Standing(0, None, 0, 3, oldest_ms=FIRST_MS),
-        Standing(1, None, 0, 2, oldest_ms=FIRST_MS + 1000),
-        Standing(2, None, 0, 0),
+        PartitionLag(0, None, 0, 3, oldest_ms=FIRST_MS),
+        PartitionLag(1, None, 0, 2, oldest_ms=FIRST_MS + 1000),
+        PartitionLag(2, None, 0, 0),
     )
     assert (seen.lag, seen.oldest_ms, seen.known) == (5, FIRST_MS, False)
 
@@ -98,9 +98,9 @@ def test_what_is_committed_waits_no_longer_and_members_own_partitions(
         seen = look(kafka, admin, topic)
     owner = "replica-1@127.0.0.1"
     assert seen.partitions == (
-        Standing(0, 1, 0, 3, owner, oldest_ms=FIRST_MS + 2000),
-        Standing(1, 2, 0, 2, owner),
-        Standing(2, None, 0, 0, owner),
+        PartitionLag(0, 1, 0, 3, owner, oldest_ms=FIRST_MS + 2000),
+        PartitionLag(1, 2, 0, 2, owner),
+        PartitionLag(2, None, 0, 0, owner),
     )
     assert (seen.state, seen.lag, seen.known) == ("STABLE", 2, True)
 
@@ -164,5 +164,5 @@ def test_without_a_broker_nothing_can_be_said(monkeypatch: pytest.MonkeyPatch) -
 def test_out_of_range_reading_starts_anew_and_what_was_deleted_is_told(
     committed: int | None, start: int, lag: int, expired: int
 ) -> None:
-    standing = Standing(0, committed, start, 10)
+    standing = PartitionLag(0, committed, start, 10)
     assert (standing.lag, standing.expired) == (lag, expired)

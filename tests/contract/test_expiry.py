@@ -24,9 +24,9 @@ from sluice.kafka.client import (
     plain_producer_config,
     producer_config,
 )
-from sluice.kafka.group_lag import Backlog, backlog
+from sluice.kafka.group_lag import GroupLag, backlog
 from sluice.kafka.group_offsets import Commits
-from sluice.kafka.preflight import enter
+from sluice.kafka.preflight import check
 from sluice.kafka.source import KafkaSource
 from sluice.settings import Kafka, Topics
 from tests.support.brokers import EMBEDDED, KAFKA
@@ -61,7 +61,7 @@ class World:
         for done in self.admin.delete_records([TopicPartition(self.topic, 0, before)]).values():
             done.result(PATIENCE_S)
 
-    def backlog(self) -> Backlog:
+    def backlog(self) -> GroupLag:
         with closing(Commits(self.kafka)) as commits:
             return backlog(self.admin, commits.ask, self.kafka.group_id, self.topic)
 
@@ -229,7 +229,7 @@ def test_the_brokers_tell_how_long_a_transaction_may_take(world: World) -> None:
     assert list(broker_limits.beyond(world.kafka, allowed)) == []
     asked = world.kafka.model_copy(update={"transaction_timeout_s": 1200.0})
     with pytest.raises(BadSettings, match=r"kafka\.transaction_timeout_s is 1200, the brokers allow at most 900"):
-        enter(asked, Topics(images=world.topic), time.monotonic)
+        check(asked, Topics(images=world.topic), time.monotonic)
 
 
 @pytest.mark.kafka

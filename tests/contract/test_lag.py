@@ -20,7 +20,7 @@ from sluice.kafka.client import (
     plain_producer_config,
     producer_config,
 )
-from sluice.kafka.end_offsets import Ends
+from sluice.kafka.end_offsets import EndOffsets
 from sluice.kafka.group_offsets import AskCommits, Commits
 from sluice.kafka.source import KafkaSource
 from sluice.settings import Kafka
@@ -63,7 +63,7 @@ def source(kafka: Kafka, place: Partition) -> Iterator[KafkaSource]:
 
 
 def known(
-    ends: Ends, place: Partition, source: KafkaSource | None = None, *, settled: int | None = None
+    ends: EndOffsets, place: Partition, source: KafkaSource | None = None, *, settled: int | None = None
 ) -> PartitionEnd:
     """Ask, and read, until so much is settled."""
     deadline = time.monotonic() + PATIENCE_S
@@ -84,7 +84,7 @@ def test_what_was_committed_before_is_settled_and_what_came_since_is_not(
     for _ in range(5):
         producer.produce(place.topic, b"v")
     assert producer.flush(PATIENCE_S) == 0
-    ends = Ends.of(kafka, commits, {}, every_s=0.1, clock=time.monotonic)
+    ends = EndOffsets.of(kafka, commits, {}, every_s=0.1, clock=time.monotonic)
     assert known(ends, place) == PartitionEnd(5, None)
     with closing(open_consumer(consumer_config(kafka), lambda _: None)) as consumer:
         consumer.commit(offsets=[TopicPartition(place.topic, place.index, 3)], asynchronous=False)
@@ -100,5 +100,5 @@ def test_the_marker_of_a_transaction_is_settled_once_reading_has_passed_it(
     for _ in range(5):
         producer.produce(place.topic, b"v")
     producer.commit_transaction(PATIENCE_S)
-    ends = Ends.of(kafka, commits, source.reached, every_s=0.1, clock=time.monotonic)
+    ends = EndOffsets.of(kafka, commits, source.reached, every_s=0.1, clock=time.monotonic)
     assert known(ends, place, source, settled=6) == PartitionEnd(6, 6)

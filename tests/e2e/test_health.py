@@ -56,7 +56,7 @@ def until(path: str, status: int, port: int, worker: Worker, saying: str = "") -
 
 
 def right_answers(port: int) -> float:
-    found = re.search(rb'sluice_canary_answers_total{result="right"} ([0-9.]+)', asked(port, "/metrics")[1])
+    found = re.search(rb'sluice_self_test_answers_total{result="right"} ([0-9.]+)', asked(port, "/metrics")[1])
     assert found
     return float(found[1])
 
@@ -69,24 +69,24 @@ def events(worker: Worker) -> list[dict[str, Any]]:
 def test_it_answers_before_the_models_are_loaded_is_ready_when_it_judges_and_says_so_in_events(
     embedded_address: str, tmp_path: Path
 ) -> None:
-    stage, port = served(embedded_address, tmp_path, SLUICE_CANARY__EVERY_S="0.1")
+    stage, port = served(embedded_address, tmp_path, SLUICE_SELF_TEST__EVERY_S="0.1")
     with Worker(stage) as worker:
         seen, _ = until("/startupz", 200, port, worker)
         assert 503 in seen, "the server came up only after the models"
         assert asked(port, "/livez")[0] == 200
         _, ready = until("/readyz", 200, port, worker)
-        assert ready["canaries"] == {"ok": True, "found": "2 right"}
+        assert ready["self_test"] == {"ok": True, "found": "2 right"}
         assert b"sluice_ready 1.0" in asked(port, "/metrics")[1]
         deadline = monotonic() + WITHIN_S
         while right_answers(port) < 6:
-            assert monotonic() < deadline, "canaries are not asked again"
+            assert monotonic() < deadline, "the self-test is not repeated"
             sleep(0.1)
         assert worker.ready
         worker.send(signal.SIGTERM)
         assert worker.wait() == 0
         assert [line["event"] for line in events(worker) if not line["event"].startswith("partitions")] == [
             "starting", "serving", "models_loaded", "demonstration_weights",
-            "canaries_right", "ready", "draining", "drained",
+            "self_test_passed", "ready", "draining", "drained",
         ]  # fmt: skip
 
 
@@ -94,22 +94,22 @@ def test_a_canary_that_is_answered_wrong_stops_it_before_it_joins_and_a_scrape_s
     embedded_address: str, tmp_path: Path
 ) -> None:
     plain = json.loads(SHIPPED.read_text())
-    plain["canaries"][0]["answer"]["concepts"][0]["margin"] += 0.5
-    tampered = tmp_path / "canaries.json"
+    plain["pictures"][0]["answer"]["concepts"][0]["margin"] += 0.5
+    tampered = tmp_path / "self_test.json"
     tampered.write_text(json.dumps(plain))
     stage, port = served(
         embedded_address,
         tmp_path,
-        SLUICE_CANARY__FILE=str(tampered),
+        SLUICE_SELF_TEST__FILE=str(tampered),
         SLUICE_TELEMETRY__LINGER_S="200",
     )
     with Worker(stage) as worker:
         until("/startupz", 200, port, worker)
-        _, ready = until("/readyz", 503, port, worker, saying="canary shape: concept")
-        assert ready["judging"]["found"] == "stopped: WrongCanary"
-        assert b'sluice_canary_answers_total{result="wrong"} 1.0' in asked(port, "/metrics")[1]
+        _, ready = until("/readyz", 503, port, worker, saying="self-test: shape: concept")
+        assert ready["judging"]["found"] == "stopped: SelfTestFailed"
+        assert b'sluice_self_test_answers_total{result="wrong"} 1.0' in asked(port, "/metrics")[1]
         worker.send(signal.SIGTERM)
         assert worker.wait() == 76
-        wrong = [line for line in events(worker) if line["event"] == "canary_wrong"]
+        wrong = [line for line in events(worker) if line["event"] == "self_test_failed"]
         assert [(line["level"], line["exit_code"]) for line in wrong] == [("error", 76)]
         assert "partitions_assigned" not in worker.log.read_text()

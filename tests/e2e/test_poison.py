@@ -22,10 +22,10 @@ pytestmark = [*EMBEDDED, pytest.mark.timeout(700)]
 WITHIN_S = 600.0  # of which a life on a crowded machine may take a minute
 KILLED = -9
 DEVICE_LOST = 72
-LANE_TIMEOUT_S = 2.0
+PASS_TIMEOUT_S = 2.0
 HANG_BOUND_S = (
-    LANE_TIMEOUT_S + 10 + 120
-)  # the pass, the lane's grace, and leaving, which takes long where it is crowded
+    PASS_TIMEOUT_S + 10 + 120
+)  # the pass, the inference worker's grace, and leaving, which takes long where it is crowded
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_a_picture_that_kills_the_process_is_rejected_once_and_all_others_are_ju
 
 def test_a_lane_that_hangs_ends_the_process_within_its_bound_and_the_next_one_goes_on(stage: Stage) -> None:
     """The next one hangs no more; it judges everything, and holds nothing against who was in flight once."""
-    hanging = deadly(stage, "threading.Event().wait()", MODELS__LANE_TIMEOUT_S=f"{LANE_TIMEOUT_S:g}")
+    hanging = deadly(stage, "threading.Event().wait()", MODELS__PASS_TIMEOUT_S=f"{PASS_TIMEOUT_S:g}")
     with Worker(hanging) as worker:
         deadline = monotonic() + WITHIN_S
         while not worker.ready:
@@ -126,9 +126,9 @@ def test_a_lane_that_hangs_ends_the_process_within_its_bound_and_the_next_one_go
         publish(stage, 12, marked=[5])
         started = monotonic()
         assert worker.wait(HANG_BOUND_S) == DEVICE_LOST
-        assert monotonic() - started > LANE_TIMEOUT_S
-        assert "models.lane_timeout_s (2 s)" in worker.log.read_text()
-    stage.bury()
+        assert monotonic() - started > PASS_TIMEOUT_S
+        assert "models.pass_timeout_s (2 s)" in worker.log.read_text()
+    stage.evict()
     outputs = Outputs(stage)
     with Worker(replace(hanging, given={**hanging.given, "SLUICE_MODELS__PLUGINS": ""})) as worker:
         outputs.follow(worker, lambda: len(outputs.verdicts) >= 12 and outputs.qualities >= 12)

@@ -111,7 +111,7 @@ def test_pods_begin_anew_when_settings_change(helm: Helm) -> None:
         return annotations["checksum/config"]
 
     assert checksum({}) == checksum({"replicas": 2})
-    assert checksum({}) != checksum({"settings": {"models": {"lane_batch": 8}}})
+    assert checksum({}) != checksum({"settings": {"models": {"max_pass_tiles": 8}}})
 
 
 def test_the_chart_is_of_this_version() -> None:

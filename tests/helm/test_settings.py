@@ -80,10 +80,10 @@ def test_the_policy_file_is_where_the_setting_says(helm: Helm, environment: pyte
 
 
 def test_canaries_are_where_the_setting_says(helm: Helm, environment: pytest.MonkeyPatch) -> None:
-    made = helm.render(merged(example("gpu"), {"canaryFile": SHIPPED.read_text("utf-8")}))
-    file = read(made, environment).settings.canary.file
-    assert str(file) == "/etc/sluice/config/canaries.json"
-    assert json.loads((Path("mounted") / "canaries.json").read_text()) == json.loads(SHIPPED.read_text("utf-8"))
+    made = helm.render(merged(example("gpu"), {"selfTestFile": SHIPPED.read_text("utf-8")}))
+    file = read(made, environment).settings.self_test.file
+    assert str(file) == "/etc/sluice/config/self_test.json"
+    assert json.loads((Path("mounted") / "self_test.json").read_text()) == json.loads(SHIPPED.read_text("utf-8"))
 
 
 def test_a_setting_that_nobody_has_is_refused_by_the_consumer_too(helm: Helm, environment: pytest.MonkeyPatch) -> None:

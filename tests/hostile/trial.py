@@ -82,7 +82,7 @@ class Trial:
                 decode=partial(_event, asked),
                 fetch=fetcher.submit,
                 picture=partial(self.bench.submit, notes=notes),
-                score=self.judge.lane.submit,
+                score=self.judge.inference.submit,
                 judge=self.judge.policy.judge,
                 encode=lambda _outcome: (),
             )

@@ -185,7 +185,7 @@ def _stage(stage: Stage, store: Store, taking: Collector, port: int) -> Stage:
         "BATCHING__MAX_RECORDS": "16",
         "FUSE__MAX_SHARE": "1",
         "FUSE__MAX_RUN": "1000",
-        "CANARY__EVERY_S": "2",
+        "SELF_TEST__EVERY_S": "2",
         "MODELS__AESTHETIC_V1": str(_aesthetic_head(stage.folder)),
     }
     collector = {

@@ -20,7 +20,7 @@ ASKED_FOR = {  # what operators look for, by dashboard
         "Where the time goes",
     ],
     "sluice-internals": ["Rebalances", "Landings", "Stages, p95", "Batch size"],
-    "sluice-models": ["Utilization", "Images scored", "Canaries"],
+    "sluice-models": ["Utilization", "Images scored", "Self-test"],
     "sluice-quality": [
         "Verdict mix",
         "Withheld, by generator",

@@ -13,7 +13,7 @@ from torch import Tensor
 from sluice.core.errors import Unscorable
 from sluice.models.clip import Ids, PromptEncoder, Tokenizer, unit
 from sluice.models.direction import LONGEST, SHORTEST, directed, lengths
-from sluice.models.forward import Eyes, FixedShape, Passes
+from sluice.models.forward import FixedShape, Forward, ForwardPasses
 from sluice.models.guard_band import GuardBand
 from sluice.models.safety import decide
 from sluice.models.scorer import Scorer, Text
@@ -89,8 +89,8 @@ class Numbers(Tokenizer):
         super().__init__(lambda text, **_: {"input_ids": [int(text)]}, 77)
 
 
-def eyes(table: Tensor) -> Eyes:
-    return Eyes(cast(Any, Given(table)), HEAD, None, None)
+def eyes(table: Tensor) -> Forward:
+    return Forward(cast(Any, Given(table)), HEAD, None, None)
 
 
 def scorer(fast: Tensor, exact: Tensor, texts: Tensor | None = None, counts: dict[str, int] | None = None) -> Scorer:
@@ -102,7 +102,7 @@ def scorer(fast: Tensor, exact: Tensor, texts: Tensor | None = None, counts: dic
             counts[name] = how_many
 
     return Scorer(
-        Passes(eyes(fast), 5, beat=lambda: None, on_split=lambda: None),
+        ForwardPasses(eyes(fast), 5, beat=lambda: None, on_split=lambda: None),
         FixedShape(eyes(exact), 1, beat=lambda: None),
         GuardBand(0.0),
         Text(Numbers(), encoder),
@@ -148,8 +148,8 @@ def test_what_is_lost_in_the_towers_precision_alone_is_found_in_float32(
         assert isinstance(other, Scores)
         assert one.guard_band_recheck
         assert [c.fired for c in one.concepts] == [c.fired for c in other.concepts]
-    assert counts["sluice.lane.rechecks"] == len(where)
-    assert counts.get("sluice.lane.no_direction", 0) + counts.get("sluice.lane.non_finite", 0) == len(where)
+    assert counts["sluice.inference.rechecks"] == len(where)
+    assert counts.get("sluice.inference.no_direction", 0) + counts.get("sluice.inference.non_finite", 0) == len(where)
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
@@ -180,7 +180,7 @@ def test_a_head_says_nothing_finite_of_a_row_without_direction(kind: str) -> Non
 def test_what_the_tower_gives_needs_a_direction_though_the_projection_makes_up_for_its_length() -> None:
     """In half precision nothing of such an output is left but rounding."""
     head = reference.head(WEIGHTS | {"visual_projection.weight": WEIGHTS["visual_projection.weight"] * 1e3})
-    view = Eyes(cast(Any, Given(pooled(6) * 1e-6)), head, None, None)(np.zeros((3, 2, 2, 3), np.uint8))
+    view = Forward(cast(Any, Given(pooled(6) * 1e-6)), head, None, None)(np.zeros((3, 2, 2, 3), np.uint8))
     assert view.margins.finite.all()
     assert view.undirected.all()
     assert not view.meaningful.any()
@@ -231,4 +231,4 @@ def test_the_picture_of_a_prompt_without_direction_is_not_judged_and_others_are(
     assert isinstance(good, Scores)
     assert isinstance(without, Scores)
     assert POLICY.decide(without, None, coverage=1.0).status in (Status.ALLOW, Status.BLOCK)
-    assert counts["sluice.lane.no_direction"] == 1
+    assert counts["sluice.inference.no_direction"] == 1

@@ -55,14 +55,14 @@ def compositions(count: int) -> list[list[int]]:
 def answers(
     models: Models, pictures: Sequence[Pixels], policy: Policy, batches: Sequence[Sequence[int]]
 ) -> list[list[Answer]]:
-    """Judge every batch as a lane of these settings and the policy do."""
-    lane = load(models, turning=policy.turning_cosines)
+    """Judge every batch as an inference worker of these settings and the policy do."""
+    inference = load(models, turning=policy.turning_cosines)
     found = []
     for batch in batches:
-        scores = sharp.scored(lane, [pictures[number] for number in batch])
+        scores = sharp.scored(inference, [pictures[number] for number in batch])
         decisions = [policy.decide(each, None, coverage=1.0) for each in scores]
         found.append([(d.status, d.reasons, s.reference_has_nsfw) for d, s in zip(decisions, scores, strict=True)])
-    lane.close()
+    inference.close()
     return found
 
 
@@ -80,7 +80,7 @@ def test_random_batches_flip_no_status(
     folder: Path, pictures: list[Pixels], policy: Policy, alone: list[Answer], precision: Precision
 ) -> None:
     batches = compositions(COMPOSITIONS)
-    models = Models(bundle=str(folder), precision=precision, lane_batch=7)
+    models = Models(bundle=str(folder), precision=precision, max_pass_tiles=7)
     assert flips(answers(models, pictures, policy, batches), alone, batches) == 0
 
 
@@ -90,7 +90,7 @@ def test_without_the_guard_band_half_precision_flips_statuses(
 ) -> None:
     """So the thresholds of the test above are as hard as they claim."""
     batches = compositions(30)
-    models = Models(bundle=str(folder), precision=precision, lane_batch=7, guard_band=0.0)
+    models = Models(bundle=str(folder), precision=precision, max_pass_tiles=7, guard_band=0.0)
     assert flips(answers(models, pictures, policy, batches), alone, batches) > 0
 
 

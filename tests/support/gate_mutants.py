@@ -5,14 +5,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from sluice_schemas import Decision, Decoded, Kept, Standing, Verdict, Why
+from sluice_schemas import Decision, Decoded, StoredVerdict, Verdict, VerdictView, Why
 from sluice_schemas.headers import KEY_ID, Headers
-from sluice_schemas.standing import _NOTHING, DOUBTED, REVOKED, Folded
+from sluice_schemas.verdict_view import _NOTHING, DOUBTED, REVOKED, Applied
 from tests.support.gate_records import NEW, minute
 from tests.support.gate_world import MAX_LAG, REMEMBERED, REMEMBERING, SKEW
 
 
-class Sound(Standing):
+class Sound(VerdictView):
     """The gate as it is, with the keys and the clocks of the world."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -51,25 +51,25 @@ class NoOverlap(Sound):
 class OnlySigned(Sound):
     """Overlooks what it cannot believe instead of doubting."""
 
-    def fold(self, key: bytes | None, value: bytes | None, headers: Headers = ()) -> Folded:
+    def fold(self, key: bytes | None, value: bytes | None, headers: Headers = ()) -> Applied:
         if value is not None:
             about, _, refused = self._read(value, headers)
             if refused:
-                return Folded(about, changed=False, refused=refused)
+                return Applied(about, changed=False, refused=refused)
         return super().fold(key, value, headers)
 
 
 class Undead(Sound):
     """Overlooks tombstones."""
 
-    def fold(self, key: bytes | None, value: bytes | None, headers: Headers = ()) -> Folded:
-        return super().fold(key, value, headers) if value is not None else Folded(None, changed=False)
+    def fold(self, key: bytes | None, value: bytes | None, headers: Headers = ()) -> Applied:
+        return super().fold(key, value, headers) if value is not None else Applied(None, changed=False)
 
 
 class Reborn(Sound):
     """Lets the next verdict undo a tombstone."""
 
-    def fold(self, key: bytes | None, value: bytes | None, headers: Headers = ()) -> Folded:
+    def fold(self, key: bytes | None, value: bytes | None, headers: Headers = ()) -> Applied:
         if key and value is not None:
             self._images[key.decode()] = replace(self._images.get(key.decode(), _NOTHING), revoked=False)
         return super().fold(key, value, headers)
@@ -78,20 +78,20 @@ class Reborn(Sound):
 class LateTombstone(Sound):
     """Overlooks a tombstone of an image it does not know yet."""
 
-    def fold(self, key: bytes | None, value: bytes | None, headers: Headers = ()) -> Folded:
+    def fold(self, key: bytes | None, value: bytes | None, headers: Headers = ()) -> Applied:
         if value is None and key and key.decode() not in self._images:
-            return Folded(None, changed=False)
+            return Applied(None, changed=False)
         return super().fold(key, value, headers)
 
 
 class FirstWins(Sound):
     """Takes the first record of an id for all of them."""
 
-    def fold(self, key: bytes | None, value: bytes | None, headers: Headers = ()) -> Folded:
+    def fold(self, key: bytes | None, value: bytes | None, headers: Headers = ()) -> Applied:
         verdict = None if value is None else self._read(value, headers)[1].verdict
         known = self._images.get(verdict.image_id) if verdict else None
         if verdict and known and known.verdict and known.verdict.verdict_id == verdict.verdict_id:
-            return Folded(verdict.image_id, changed=False)
+            return Applied(verdict.image_id, changed=False)
         return super().fold(key, value, headers)
 
 
@@ -166,7 +166,7 @@ class Forgetful(Sound):
 
     mark = REVOKED
 
-    def restore(self, records: Iterable[Kept], positions: Mapping[int, int]) -> None:
+    def restore(self, records: Iterable[StoredVerdict], positions: Mapping[int, int]) -> None:
         kept = [replace(r, headers=tuple(h for h in r.headers if h[0] != self.mark)) for r in records]
         super().restore(kept, positions)
 
@@ -178,7 +178,7 @@ class Undoubting(Forgetful):
 class EmptyHanded(Sound):
     """Takes the positions of its store for what is in it."""
 
-    def restore(self, records: Iterable[Kept], positions: Mapping[int, int]) -> None:
+    def restore(self, records: Iterable[StoredVerdict], positions: Mapping[int, int]) -> None:
         del records
         super().restore((), positions)
 
@@ -186,7 +186,7 @@ class EmptyHanded(Sound):
 class Unproven(Sound):
     """Stores verdicts without what proves them."""
 
-    def kept(self, image_id: str) -> Kept:
+    def kept(self, image_id: str) -> StoredVerdict:
         kept = super().kept(image_id)
         return replace(kept, headers=tuple(header for header in kept.headers if header[0] in (REVOKED, DOUBTED)))
 

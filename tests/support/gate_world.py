@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from random import Random
 
-from sluice_schemas import Decoded, Kept, SingleObjectFraming, Standing, Verdict, Why
+from sluice_schemas import Decoded, SingleObjectFraming, StoredVerdict, Verdict, VerdictView, Why
 from sluice_schemas.wire import E
 from tests.support.gate_records import FORGERIES, IMAGES, RING, SHAS, Sent, any_verdict, forged, genuine
 from tests.unit.schemas_strategies import NOON
@@ -20,7 +20,7 @@ PARTITIONS = {"a": 0, "b": 1, "c": 1}
 SKEW = timedelta(minutes=2)
 STRICTEST_FIRST = ("BLOCK", "INDETERMINATE", "REVIEW", "BLUR", "ALLOW")
 MAX_LAG = timedelta(minutes=4)
-Build = Callable[[Callable[[], float]], Standing]
+Build = Callable[[Callable[[], float]], VerdictView]
 """Makes a gate that goes by this clock."""
 
 
@@ -107,8 +107,8 @@ class World:
     minimum: int = 1
     now: datetime = NOON
     given: Counter[Why] = field(default_factory=Counter)
-    standing: Standing = field(init=False)
-    store: tuple[list[Kept], dict[int, int], list[Sent]] = field(init=False, default=([], {}, []))
+    standing: VerdictView = field(init=False)
+    store: tuple[list[StoredVerdict], dict[int, int], list[Sent]] = field(init=False, default=([], {}, []))
 
     def __post_init__(self) -> None:
         self._begin({}, [])

@@ -1,4 +1,4 @@
-"""Jobs for the lane: pictures of seeded noise, ready to be scored."""
+"""Jobs for the inference worker: pictures of seeded noise, ready to be scored."""
 
 import numpy as np
 

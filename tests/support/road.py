@@ -30,7 +30,7 @@ from sluice.services.moderator import app
 from sluice.settings import Kafka, Media, Models, Settings, Topics
 from sluice_schemas import Image, Verdict, decode, encode
 from tests.chaos.failpoints import Trap
-from tests.chaos.life import opening
+from tests.chaos.life import factories
 from tests.support.locked import LockedBroker
 from tests.unit.schemas_strategies import IMAGE
 
@@ -112,8 +112,8 @@ class Road:
     def consume(self, login: Kafka, stopping: Callable[[], bool]) -> None:
         """Run the product's own consumer, but for what judges, in this process until `stopping` says so."""
         deadline = Deadline.after(PATIENCE_S, time.monotonic)
-        fast = opening(Trap(lambda _: None))
-        ends = app.Opening(decoders=fast.decoders, lane=fast.lane)
+        fast = factories(Trap(lambda _: None))
+        ends = app.Factories(decoders=fast.decoders, inference=fast.inference)
         settings = self.settings(login).model_copy(update={"models": Models(bundle="starter")})  # found, never loaded
         with app.consumer(settings, ends) as loop:
             assert loop.run(lambda: stopping() or deadline.over) == 0

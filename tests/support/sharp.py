@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from sluice.models.load import load
 from sluice.models.safety import CONCEPTS, SPECIAL, Floats
-from sluice.models.worker import Lane
+from sluice.models.worker import InferenceWorker
 from sluice.moderation.policy import ConceptRule, Policy, Rules
 from sluice.moderation.values import Pixels, Scores
 from sluice.settings import Models
@@ -21,9 +21,9 @@ NEVER = 0.999
 FIRES_ABOVE = 0.0005
 
 
-def scored(lane: Lane, pictures: Sequence[Pixels]) -> list[Scores]:
+def scored(inference: InferenceWorker, pictures: Sequence[Pixels]) -> list[Scores]:
     """Score pictures without prompts; each must get scores."""
-    answers = lane.score([jobs.job(tiles) for tiles in pictures])
+    answers = inference.score([jobs.job(tiles) for tiles in pictures])
     assert all(isinstance(answer, Scores) for answer in answers)
     return [answer for answer in answers if isinstance(answer, Scores)]
 
@@ -53,7 +53,7 @@ def policy(folder: Path, pictures: Sequence[Pixels]) -> Policy:
 
 def _cosines(folder: Path, pictures: Sequence[Pixels]) -> Floats:
     """Score each picture alone in float32: (N, 20) cosines."""
-    lane = load(Models(bundle=str(folder)))
-    found = [[concept.cosine for concept in scored(lane, [picture])[0].concepts] for picture in pictures]
-    lane.close()
+    inference = load(Models(bundle=str(folder)))
+    found = [[concept.cosine for concept in scored(inference, [picture])[0].concepts] for picture in pictures]
+    inference.close()
     return np.array(found, np.float32)

@@ -123,10 +123,10 @@ def test_the_lane_publishes_the_newer_head_and_keeps_the_older_as_an_opinion(tmp
     two = write(tmp_path / "v2.safetensors", v2(24).state_dict(), "layers.")
     answers: list[Scores] = []
     for models in (Models(bundle=folder, aesthetic_v1=one), Models(bundle=folder, aesthetic_v1=one, aesthetic_v2=two)):
-        lane = load(models)
-        answers += [answer for answer in lane.score([jobs.job(jobs.tiles(1))]) if isinstance(answer, Scores)]
-        assert any(ref.role == "aesthetic" for ref in lane.provenance)
-        lane.close()
+        inference = load(models)
+        answers += [answer for answer in inference.score([jobs.job(jobs.tiles(1))]) if isinstance(answer, Scores)]
+        assert any(ref.role == "aesthetic" for ref in inference.provenance)
+        inference.close()
     older, both = answers
     assert older.aesthetic is not None
     assert older.opinions == ()

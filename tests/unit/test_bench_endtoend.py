@@ -14,7 +14,7 @@ from transformers import CLIPModel
 from sluice.media.decoding.limits import Limits
 from sluice.media.decoding.picture import picture as decoded
 from sluice.models.load import load
-from sluice.models.worker import Lane
+from sluice.models.worker import InferenceWorker
 from sluice.moderation.values import Job, Scores
 from sluice.settings import Media, Models
 from tests.bench import efficiency, naive
@@ -49,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def lane(folder: Path) -> Iterator[Lane]:
+def inference(folder: Path) -> Iterator[InferenceWorker]:
     running = load(Models(bundle=str(folder)))
     yield running
     running.close()
@@ -106,34 +106,34 @@ def test_a_bundle_has_as_many_parameters_as_the_published_one(size: Size, vision
     assert counts["text"] == pytest.approx(text, rel=0.01)
 
 
-def judged(lane: Lane, number: int) -> tuple[bool, float]:
+def judged(inference: InferenceWorker, number: int) -> tuple[bool, float]:
     """Return the checker's answer and torchmetrics' score, as we have them, of a picture and its prompt."""
     data = picture(number, EDGE_PX)
-    (ours,) = lane.score([Job(decoded(data, Limits.of(Media())), prompt(number))])
+    (ours,) = inference.score([Job(decoded(data, Limits.of(Media())), prompt(number))])
     assert isinstance(ours, Scores)
     assert ours.clip
     return ours.reference_has_nsfw, max(0.0, 100 * ours.clip.cosine)
 
 
-def test_the_loop_everybody_writes_answers_as_we_do(folder: Path, lane: Lane) -> None:
+def test_the_loop_everybody_writes_answers_as_we_do(folder: Path, inference: InferenceWorker) -> None:
     """It does the same work: the checker's answer, and CLIP's cosine but for one grey level of its Pillow resize."""
     judge = Judge.of(folder, torch.device("cpu"))
     answers = [judge(picture(number, EDGE_PX), prompt(number)) for number in NUMBERS]
-    expected = [judged(lane, number) for number in NUMBERS]
+    expected = [judged(inference, number) for number in NUMBERS]
     assert [answer["nsfw"] for answer in answers] == [nsfw for nsfw, _ in expected]
     assert [answer["clip_score"] for answer in answers] == pytest.approx([score for _, score in expected], abs=0.5)
     assert len({nsfw for nsfw, _ in expected}) == 2
     assert max(score for _, score in expected) > 5
 
 
-def test_the_model_server_answers_as_we_do(folder: Path, lane: Lane, tmp_path: Path) -> None:
+def test_the_model_server_answers_as_we_do(folder: Path, inference: InferenceWorker, tmp_path: Path) -> None:
     """Many requests at once, each with its own answer."""
     pytest.importorskip("litserve", reason="needs the extra `bench`")
     messages: Any = [Said(backlog(number, 1, EDGE_PX)[0]) for number in NUMBERS]
     with served(str(folder), tmp_path / "log") as client:
         answers = [json.loads(answer) for answer in client(messages)]
     assert [answer["image_id"] for answer in answers] == [f"image-{number}" for number in NUMBERS]
-    expected = [judged(lane, number) for number in NUMBERS]
+    expected = [judged(inference, number) for number in NUMBERS]
     assert [answer["nsfw"] for answer in answers] == [nsfw for nsfw, _ in expected]
     scores = [max(0.0, answer["clip_score"]) for answer in answers]
     assert scores == pytest.approx([score for _, score in expected], abs=0.01)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sluice.models.forward import Eyes
+from sluice.models.forward import Forward
 from sluice.moderation.values import Pixels
 from tests.bench.bundles import SHAPES
 from tests.bench.eyes import eyes, noise, placed
@@ -32,7 +32,7 @@ def one_thread() -> None:
 
 
 @pytest.fixture(params=[True, False], ids=["one tower", "two towers"])
-def look(request: pytest.FixtureRequest) -> Iterator[Eyes]:
+def look(request: pytest.FixtureRequest) -> Iterator[Forward]:
     with torch.inference_mode():
         yield eyes(placed("tiny", CPU, same_tower=request.param), torch.float32)
 
@@ -42,20 +42,20 @@ def passes() -> Sequence[Pixels]:
     return [noise(ROWS, seed) for seed in range(5)]
 
 
-def one_ahead(look: Eyes) -> Way:
+def one_ahead(look: Forward) -> Way:
     return OneAhead(look, ROWS)
 
 
-def replayed(look: Eyes) -> Way:
+def replayed(look: Forward) -> Way:
     return graphed(look, ROWS)
 
 
-def fused(look: Eyes) -> Way:
+def fused(look: Forward) -> Way:
     return eager(compiled(look))
 
 
 @pytest.mark.parametrize("make", [one_ahead, replayed, fused])
-def test_every_way_gives_each_pass_its_own_answer(look: Eyes, passes: Sequence[Pixels], make: object) -> None:
+def test_every_way_gives_each_pass_its_own_answer(look: Forward, passes: Sequence[Pixels], make: object) -> None:
     assert callable(make)
     expected = eager(look)(passes)
     for found, view in zip(make(look)(passes), expected, strict=True):
@@ -64,7 +64,7 @@ def test_every_way_gives_each_pass_its_own_answer(look: Eyes, passes: Sequence[P
     assert not np.allclose(expected[0].embeddings, expected[1].embeddings, atol=1e-3)
 
 
-def test_one_ahead_starts_a_pass_before_it_fetches_the_last(look: Eyes, passes: Sequence[Pixels]) -> None:
+def test_one_ahead_starts_a_pass_before_it_fetches_the_last(look: Forward, passes: Sequence[Pixels]) -> None:
     started: list[int] = []
 
     def embed(tiles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from sluice import policies
 from sluice.cli import app
-from sluice.cli.frame import EXIT_CODES, NEXT, exit_code, tell
+from sluice.cli.frame import EXIT_CODES, NEXT, exit_code, print_error
 from sluice.core import errors
 from sluice.core.errors import BadPolicy, BadSettings, DependencyDown, Fatal, SluiceError, Unreadable
 
@@ -74,12 +74,12 @@ def test_an_error_becomes_its_exit_code(error: SluiceError, code: int) -> None:
 
 
 def test_an_error_that_names_a_command_gets_no_second_one(capsys: pytest.CaptureFixture[str]) -> None:
-    tell(errors.WeightsNotAttested("w.safetensors is missing; run `sluice models fetch`"))
+    print_error(errors.WeightsNotAttested("w.safetensors is missing; run `sluice models fetch`"))
     assert capsys.readouterr().err == "error: w.safetensors is missing; run `sluice models fetch`\n"
 
 
 def test_an_unexpected_error_says_its_type_and_nothing_of_its_message(capsys: pytest.CaptureFixture[str]) -> None:
-    assert tell(ValueError("a prompt")) == 70
+    assert print_error(ValueError("a prompt")) == 70
     captured = capsys.readouterr()
     assert "ValueError" in captured.err
     assert "a prompt" not in captured.err + captured.out
@@ -88,7 +88,7 @@ def test_an_unexpected_error_says_its_type_and_nothing_of_its_message(capsys: py
 def test_a_wrong_policy_is_followed_by_what_policies_may_say(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(BadPolicy) as caught:
         policies.parse("id: x\nversion: 1\nreferense: BLOCK\n", "p.yaml")
-    assert tell(caught.value) == 78
+    assert print_error(caught.value) == 78
     assert (
         capsys.readouterr().err.splitlines()[1] == "next:  sluice policy show balanced (docs/policy.md: all it may say)"
     )

@@ -63,7 +63,7 @@ def test_weights_that_mean_nothing_are_refused_by_every_command_that_looks(monke
     said = "key 'visual_projection.weight' is zero in row 0"
     Path("a.png").write_bytes(images.encode(images.solid()))
     assert said in files["safety_checker/model.safetensors"]
-    for command in (("models", "attest"), ("models", "canaries"), ("moderate", "a.png")):
+    for command in (("models", "attest"), ("models", "self-test"), ("moderate", "a.png")):
         error = sluice(*command).exception
         assert isinstance(error, WeightsNotAttested), command
         assert said in str(error)
@@ -119,14 +119,14 @@ def test_canaries_are_shown_written_and_compared(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("SLUICE_MODELS__BUNDLE", str(write_bundle(Path("tiny"), shape=Shape(hidden=32, layers=2))))
     picture = Path("own.png")
     picture.write_bytes(images.encode(images.scene(64, 64)))
-    wrote = sluice("models", "canaries", str(picture), "--write", "canaries.json", "--json")
-    names = [row["canary"] for row in json.loads(wrote.stdout)]
+    wrote = sluice("models", "self-test", str(picture), "--write", "self_test.json", "--json")
+    names = [row["picture"] for row in json.loads(wrote.stdout)]
     assert names == ["shape", "glyph", "own"]
-    monkeypatch.setenv("SLUICE_CANARY__FILE", "canaries.json")
-    assert sluice("models", "canaries").stdout.count("own") == 1
+    monkeypatch.setenv("SLUICE_SELF_TEST__FILE", "self_test.json")
+    assert sluice("models", "self-test").stdout.count("own") == 1
     monkeypatch.setenv("SLUICE_MODELS__BUNDLE", "starter")
-    assert isinstance(sluice("models", "canaries").exception, BadSettings)
-    assert sluice("models", "canaries", "--write", "canaries.json").exit_code == 0
+    assert isinstance(sluice("models", "self-test").exception, BadSettings)
+    assert sluice("models", "self-test", "--write", "self_test.json").exit_code == 0
 
 
 def test_weights_without_pins_are_unpinned_and_not_ok_until_somebody_pins_them() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from sluice_schemas import Decision, Standing, Why
+from sluice_schemas import Decision, VerdictView, Why
 from sluice_schemas.signing import KeyRing
-from sluice_schemas.standing import trusting
+from sluice_schemas.verdict_view import trusting
 from tests.support.gate_vectors import FILE, text
 
 VECTORS: list[dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))["vectors"]
@@ -18,7 +18,7 @@ def decide(vector: dict[str, Any]) -> Decision:
     """Answer as a service in any language would: from the JSON alone."""
     config = vector["config"]
     ring = None if config["keys"] is None else KeyRing.of(json.dumps(config["keys"]))
-    standing = Standing(check=ring.check if ring else trusting, clock_skew=timedelta(seconds=config["clock_skew_s"]))
+    standing = VerdictView(check=ring.check if ring else trusting, clock_skew=timedelta(seconds=config["clock_skew_s"]))
     for message in vector["messages"]:
         value = None if message["value"] is None else bytes.fromhex(message["value"])
         headers = tuple((name, bytes.fromhex(content)) for name, content in message["headers"])

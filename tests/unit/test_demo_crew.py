@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from sluice.demo.crew import HOPELESS, ProcessFailed, ending, tail
 from sluice.demo.evict_members import _text
 from sluice.demo.plan import Plan, Stage, as_file, flat
+from sluice.demo.processes import HOPELESS, ProcessFailed, ending, tail
 from sluice.settings import Settings
 from sluice.settings.environment import without_settings
 from sluice.settings.sources import load

@@ -19,7 +19,7 @@ from sluice.kafka import cluster_checks
 from sluice.kafka.acls import Acl, Role
 from sluice.kafka.client import admin_config, open_admin, open_producer, plain_producer_config
 from sluice.services.moderator import self_test_file
-from sluice.settings import Canary, Kafka, Models, Policy, Settings, Telemetry, Topics
+from sluice.settings import Kafka, Models, Policy, SelfTest, Settings, Telemetry, Topics
 from sluice.telemetry import http
 from sluice_schemas import ModelRef
 from tests.support.brokers import embedded
@@ -120,12 +120,15 @@ def test_a_policy_that_asks_for_a_label_that_its_model_never_reports_fails(
 
 def test_canaries_without_known_answers_are_worth_a_word(bundle: str) -> None:
     tiny, starter = Models(bundle=bundle, device="cpu"), Models(bundle="starter", device="cpu")
-    assert rows(Settings(models=starter))["canaries"].state == "ok"
-    found = rows(Settings(models=tiny))["canaries"]
-    assert (found.state, found.fix.partition(",")[0]) == ("warn", "sluice models canaries --write FILE")
-    assert rows(Settings(models=tiny, canary=Canary(enabled=False)))["canaries"].fix == "SLUICE_CANARY__ENABLED=true"
-    other = rows(Settings(models=tiny, canary=Canary(file=self_test_file.SHIPPED)))["canaries"]
-    assert (other.state, other.fix) == ("fail", "sluice models canaries")
+    assert rows(Settings(models=starter))["self-test"].state == "ok"
+    found = rows(Settings(models=tiny))["self-test"]
+    assert (found.state, found.fix.partition(",")[0]) == ("warn", "sluice models self-test --write FILE")
+    assert (
+        rows(Settings(models=tiny, self_test=SelfTest(enabled=False)))["self-test"].fix
+        == "SLUICE_SELF_TEST__ENABLED=true"
+    )
+    other = rows(Settings(models=tiny, self_test=SelfTest(file=self_test_file.SHIPPED)))["self-test"]
+    assert (other.state, other.fix) == ("fail", "sluice models self-test")
 
 
 def test_a_port_that_is_taken_is_worth_a_word() -> None:

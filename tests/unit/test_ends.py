@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from sluice.core.records import Partition
-from sluice.kafka.end_offsets import Ends
+from sluice.kafka.end_offsets import EndOffsets
 from sluice.stream.ports import PartitionEnd
 
 ONE, TWO = Partition("t", 1), Partition("t", 2)
@@ -45,7 +45,7 @@ class Bench:
         self.admin = Admin()
         self.now = 100.0
         self.reached: dict[Partition, int] = {}
-        self.ends = Ends(
+        self.ends = EndOffsets(
             cast(AdminClient, self.admin), self.admin.commits, self.reached, every_s=5.0, clock=lambda: self.now
         )
 

@@ -10,8 +10,8 @@ from threading import Event
 
 import pytest
 
-from sluice.core.errors import BadSettings, DeviceLost, TooManyDeadLetters, WrongCanary
-from sluice.telemetry.health import Check, Health, Pulse
+from sluice.core.errors import BadSettings, DeviceLost, SelfTestFailed, TooManyDeadLetters
+from sluice.telemetry.health import Check, Health, HeartbeatFile
 from sluice.telemetry.http import Reply, probe, serving
 from sluice.telemetry.metrics import Meter
 
@@ -50,9 +50,9 @@ def holds(checks: Mapping[str, Check]) -> dict[str, bool]:
 
 
 def test_before_the_models_are_there_the_process_lives_but_has_not_started(health: Health) -> None:
-    assert holds(health.live()) == {"loop": True, "lane": True}
+    assert holds(health.live()) == {"loop": True, "inference": True}
     assert holds(health.started()) == {"models": False}
-    assert holds(health.ready()) == {"models": False, "canaries": True, "fuse": True, "group": False, "judging": False}
+    assert holds(health.ready()) == {"models": False, "self_test": True, "fuse": True, "group": False, "judging": False}
     health.loaded("starter", str)
     assert health.started() == {"models": Check(ok=True, found="starter")}
 
@@ -68,8 +68,8 @@ def test_a_loop_that_turned_must_turn_again_within_the_longest_turn(health: Heal
 
 
 def test_a_lost_device_says_so_at_the_liveness_probe(health: Health) -> None:
-    health.loaded("starter", lambda: "the model lane died")
-    assert health.live()["lane"] == Check(ok=False, found="the model lane died")
+    health.loaded("starter", lambda: "the inference worker died")
+    assert health.live()["inference"] == Check(ok=False, found="the inference worker died")
 
 
 def test_ready_is_a_file_a_gauge_and_an_answer_from_the_first_turn_to_the_drain(
@@ -120,21 +120,21 @@ def test_why_the_consumer_stopped_is_named(health: Health, observed: Seen) -> No
     health.stopped(DeviceLost("gone"))
     assert health.ready()["judging"] == Check(ok=False, found="stopped: DeviceLost")
     assert holds(health.ready())["fuse"]
-    assert holds(health.ready())["canaries"]
+    assert holds(health.ready())["self_test"]
     health.stopped(TooManyDeadLetters("51 in a row"))
     assert health.ready()["fuse"] == Check(ok=False, found="51 in a row")
-    health.stopped(WrongCanary("canary glyph"))
-    assert health.ready()["canaries"] == Check(ok=False, found="canary glyph")
+    health.stopped(SelfTestFailed("known picture glyph"))
+    assert health.ready()["self_test"] == Check(ok=False, found="known picture glyph")
 
 
 def test_canaries_that_were_not_answered_yet_are_not_ready(health: Health) -> None:
     health.answered("not answered yet", right=False)
-    assert health.ready()["canaries"] == Check(ok=False, found="not answered yet")
+    assert health.ready()["self_test"] == Check(ok=False, found="not answered yet")
 
 
 def test_the_pulse_touches_its_files_now_and_then(tmp_path: Path, clock: Clock) -> None:
     heartbeat, stats = tmp_path / "beat", tmp_path / "stats.json"
-    pulse = Pulse(clock, heartbeat=heartbeat, stats=stats, meter=Meter(), every_s=1.0)
+    pulse = HeartbeatFile(clock, heartbeat=heartbeat, stats=stats, meter=Meter(), every_s=1.0)
     pulse.beat()
     assert heartbeat.exists()
     assert stats.exists()
@@ -150,7 +150,9 @@ def test_the_pulse_touches_its_files_now_and_then(tmp_path: Path, clock: Clock) 
 def test_a_pulse_whose_folder_is_gone_stops_no_judging_and_says_so_once(
     tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pulse = Pulse(clock, heartbeat=tmp_path / "gone" / "beat", stats=tmp_path / "stats", meter=Meter(), every_s=1.0)
+    pulse = HeartbeatFile(
+        clock, heartbeat=tmp_path / "gone" / "beat", stats=tmp_path / "stats", meter=Meter(), every_s=1.0
+    )
     for clock.now in (0.0, 1.0, 2.0):
         pulse.beat()
     assert caplog.text.count("cannot be written") == 1
@@ -165,7 +167,7 @@ def test_a_ready_file_that_cannot_be_is_a_wrong_setting(tmp_path: Path, clock: C
 
 
 CHECKS = {"loop": Check(ok=True, found="turns")}
-BROKEN = {**CHECKS, "lane": Check(ok=False, found="died")}
+BROKEN = {**CHECKS, "inference": Check(ok=False, found="died")}
 
 
 @pytest.fixture(scope="module")

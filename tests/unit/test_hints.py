@@ -14,7 +14,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from sluice.cli import app
-from sluice.cli.frame import NEXT, Invocation, tell
+from sluice.cli.frame import NEXT, Invocation, print_error
 from sluice.kafka import topics
 from sluice.settings import Media, Topics
 from tests.support.checkpoints import pin, write_bundle
@@ -122,7 +122,7 @@ def said_by(call: Call, capsys: pytest.CaptureFixture[str]) -> str:
     assert result.exit_code != 2, result.output
     capsys.readouterr()
     if isinstance(result.exception, Exception):
-        tell(result.exception)
+        print_error(result.exception)
     report = result.stdout if command in {("doctor",), ("models", "list"), ("models", "verify")} else ""
     return report + result.stderr + capsys.readouterr().err
 

@@ -11,7 +11,7 @@ from sluice.core.errors import DependencyDown, DeviceLost
 from sluice.models import plugin
 from sluice.models.load import load
 from sluice.models.towers import VisionTower
-from sluice.models.worker import Lane
+from sluice.models.worker import InferenceWorker
 from sluice.moderation.values import Pixels, Score, Scores, Thumbnail
 from sluice.settings import Models
 from sluice_schemas import ModelRef
@@ -62,7 +62,7 @@ def counts() -> Counter[str]:
 
 
 @pytest.fixture
-def lane(tmp_path: Path, counts: Counter[str]) -> Iterator[Lane]:
+def inference(tmp_path: Path, counts: Counter[str]) -> Iterator[InferenceWorker]:
     def observe(name: str, value: float, _labels: Mapping[str, str]) -> None:
         counts[name] += int(value)
 
@@ -72,37 +72,39 @@ def lane(tmp_path: Path, counts: Counter[str]) -> Iterator[Lane]:
 
 
 def test_a_batch_too_large_for_the_device_gets_the_same_answers_in_more_passes(
-    lane: Lane, counts: Counter[str], monkeypatch: pytest.MonkeyPatch
+    inference: InferenceWorker, counts: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    roomy = lane.score(PICTURES)
-    assert counts["sluice.lane.splits"] == 0
+    roomy = inference.score(PICTURES)
+    assert counts["sluice.inference.splits"] == 0
     small = Small(monkeypatch)
-    narrow = lane.score(PICTURES)
+    narrow = inference.score(PICTURES)
     assert [_decisions(answer) for answer in narrow] == [_decisions(answer) for answer in roomy]
-    assert counts["sluice.lane.splits"] == small.refused == 2, "13, 6, 3: how often it was halved"
+    assert counts["sluice.inference.splits"] == small.refused == 2, "13, 6, 3: how often it was halved"
 
 
-def test_how_much_fits_is_remembered(lane: Lane, counts: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_much_fits_is_remembered(
+    inference: InferenceWorker, counts: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     small = Small(monkeypatch)
     for _ in range(5):
-        lane.score(PICTURES)
-    assert counts["sluice.lane.splits"] == small.refused == 2
+        inference.score(PICTURES)
+    assert counts["sluice.inference.splits"] == small.refused == 2
 
 
 def test_a_device_without_room_for_one_image_is_busy_and_the_lane_lives_on(
-    lane: Lane, monkeypatch: pytest.MonkeyPatch
+    inference: InferenceWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = Small(monkeypatch)
     small.room = 0
     with pytest.raises(DependencyDown):
-        lane.score(PICTURES)
+        inference.score(PICTURES)
     assert small.refused <= 2 * len(PICTURES).bit_length()
     small.room = ROOM
-    assert all(isinstance(answer, Scores) for answer in lane.score(PICTURES))
-    lane.check()
+    assert all(isinstance(answer, Scores) for answer in inference.score(PICTURES))
+    inference.check()
 
 
-def _hungry(folder: Path, monkeypatch: pytest.MonkeyPatch, model: Hungry) -> Lane:
+def _hungry(folder: Path, monkeypatch: pytest.MonkeyPatch, model: Hungry) -> InferenceWorker:
     monkeypatch.setattr(plugin, "find", lambda _name: model)
     bundle = write_bundle(folder / "tiny", 11, Shape(hidden=32, layers=2))
     return load(Models(bundle=str(bundle), plugins=("hungry",)))
@@ -112,9 +114,9 @@ PAINTED = [jobs.job(jobs.tiles(seed), thumbnail=jobs.tiles(seed)[0]) for seed in
 
 
 def test_a_plug_in_that_runs_out_of_memory_is_asked_for_fewer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lane = _hungry(tmp_path, monkeypatch, Hungry(room=2))
-    answers = lane.score(PAINTED)
-    lane.close()
+    inference = _hungry(tmp_path, monkeypatch, Hungry(room=2))
+    answers = inference.score(PAINTED)
+    inference.close()
     assert [isinstance(answer, Scores) and len(answer.opinions) for answer in answers] == [1] * 5
 
 
@@ -124,10 +126,10 @@ def test_a_plug_in_that_runs_out_of_memory_is_asked_for_fewer(tmp_path: Path, mo
 def test_a_plug_in_without_a_device_is_no_images_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[RuntimeError], becomes: type[Exception]
 ) -> None:
-    lane = _hungry(tmp_path, monkeypatch, Hungry(room=0, error=error))
+    inference = _hungry(tmp_path, monkeypatch, Hungry(room=0, error=error))
     with pytest.raises(becomes):
-        lane.score(PAINTED)
-    lane.close()
+        inference.score(PAINTED)
+    inference.close()
 
 
 def _decisions(answer: object) -> object:

@@ -16,8 +16,8 @@ from sluice.core.log_events import EVENTS, EventName, log_event, markdown, place
 from sluice.core.records import Partition
 from sluice.settings import Settings
 from sluice.telemetry import logs
-from sluice.telemetry.logs import Seldom
-from sluice.telemetry.observability import Watchers
+from sluice.telemetry.logs import RateLimitFilter
+from sluice.telemetry.observability import Observability
 from sluice_schemas import ModelRef
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ def told() -> dict[str, set[str]]:
 
 
 def test_every_event_is_in_the_table_and_told_somewhere_with_its_fields() -> None:
-    stopped = {name: {"error", "exit_code"} for name in ("fuse_blown", "canary_wrong")}
+    stopped = {name: {"error", "exit_code"} for name in ("fuse_blown", "self_test_failed")}
     assert set(EVENTS) == set(get_args(EventName))
     assert {name: set(meaning.fields) for name, meaning in EVENTS.items()} == told() | stopped
 
@@ -91,7 +91,7 @@ def test_what_libraries_attach_to_their_lines_stays_out(capsys: pytest.CaptureFi
 
 def test_what_happens_often_is_written_seldom_and_says_how_often_it_was_not() -> None:
     now = 0.0
-    seldom = Seldom(lambda: now)
+    seldom = RateLimitFilter(lambda: now)
 
     def written(event: str, **fields: str) -> bool | int:
         record = logging.makeLogRecord({"msg": event, **fields})
@@ -136,9 +136,9 @@ class Lane:
 def test_a_demonstrations_weights_are_said_to_be_no_more_with_what_brings_real_ones(
     bundle: str, *, told: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    lane = Lane((ModelRef("safety", bundle, "", "0" * 64, "float32"),))
+    inference = Lane((ModelRef("safety", bundle, "", "0" * 64, "float32"),))
     with caplog.at_level("INFO", logger="sluice"):
-        Watchers.of(Settings()).loaded("/some/folder", 1.0, lane)
+        Observability.of(Settings()).loaded("/some/folder", 1.0, inference)
     lines = {record.msg: record for record in caplog.records}
     assert "models_loaded" in lines
     assert ("demonstration_weights" in lines) is told

@@ -308,7 +308,7 @@ def test_a_failed_watch_leaves_the_loop() -> None:
     bench.start(0)
 
     def hung() -> None:
-        raise DeviceLost("the lane hangs")
+        raise DeviceLost("the inference worker hangs")
 
     bench.loop.duties = [Duty("test", hung)]
     with pytest.raises(DeviceLost):

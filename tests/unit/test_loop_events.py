@@ -1,11 +1,11 @@
-"""What the loop tells the log, and that a wrong canary lands nothing further; against the broker in memory."""
+"""What the loop tells the log, and that a failed self-test lands nothing further; against the broker in memory."""
 
 from collections import deque
 from typing import Any
 
 import pytest
 
-from sluice.core.errors import DependencyDown, WrongCanary
+from sluice.core.errors import DependencyDown, SelfTestFailed
 from sluice.core.records import Partition
 from sluice.stream.ports import Duty
 from tests.support.fake_bus import Fate
@@ -110,10 +110,10 @@ def test_a_wrong_canary_stops_the_loop_before_what_is_finished_lands() -> None:
     bench.finish()
 
     def wrong() -> None:
-        raise WrongCanary("canary glyph")
+        raise SelfTestFailed("known picture glyph")
 
     bench.loop.duties = [Duty("test", wrong)]
-    with pytest.raises(WrongCanary):
+    with pytest.raises(SelfTestFailed):
         bench.turns(1)
     assert bench.published == []
     assert bench.cluster.committed_offset(bench.partition) is None

@@ -13,7 +13,7 @@ from sluice.models import nudenet, open_nsfw
 from sluice.models.plugin import opinions, plugins
 from sluice.moderation.policy import Policy as CorePolicy
 from sluice.moderation.values import Score, Scores
-from sluice.services.moderator.judging import JudgeOpening, judging
+from sluice.services.moderator.judging import JudgeFactories, judging
 from sluice.settings import Models, Policy, Settings
 from sluice_schemas import Status
 
@@ -129,10 +129,10 @@ def test_such_a_policy_ends_before_a_model_is_loaded(tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text("id: a\nversion: 1\nopinions: [{model: open_nsfw, label: NSFW, at_least: 0.5, action: BLOCK}]\n")
     settings = Settings(models=Models(bundle="starter", plugins=("open_nsfw",)), policy=Policy(file=file))
-    opening = JudgeOpening(lane=lambda *_, **__: pytest.fail("a model is loaded"))
+    factories = JudgeFactories(inference=lambda *_, **__: pytest.fail("a model is loaded"))
     with (
         pytest.raises(BadSettings, match="its labels are nsfw"),
-        judging(settings, worker="w", observe=unobserved, opening=opening),
+        judging(settings, worker="w", observe=unobserved, factories=factories),
     ):
         pass
 

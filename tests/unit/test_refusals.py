@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from confluent_kafka import KafkaError
 
-from sluice.kafka.connection_errors import Refusals, explained, handshakes
+from sluice.kafka.connection_errors import ConnectionErrors, explained, handshakes
 from sluice.settings import Kafka
 
 REFUSED = "sasl_ssl://b:1/bootstrap: SASL authentication error: Authentication failed (after 317ms in state AUTH_REQ)"
@@ -17,9 +17,9 @@ ALL_DOWN = KafkaError(KafkaError._ALL_BROKERS_DOWN, "2/2 brokers are down")
 NOBODY = Kafka(bootstrap_servers="127.0.0.1:1")
 
 
-def heard(*texts: str) -> Refusals:
+def heard(*texts: str) -> ConnectionErrors:
     """Return what has heard these, and then that all brokers are down."""
-    refusals = Refusals(NOBODY)
+    refusals = ConnectionErrors(NOBODY)
     for text in texts:
         refusals(KafkaError(KafkaError._TRANSPORT, text))
     refusals(ALL_DOWN)
@@ -47,7 +47,7 @@ def test_what_is_no_refusal_is_told_as_it_is_without_when() -> None:
 
 
 def test_a_refusal_is_final_once_all_brokers_are_down_and_weighed_once() -> None:
-    refusals = Refusals(NOBODY)
+    refusals = ConnectionErrors(NOBODY)
     refusals(KafkaError(KafkaError._AUTHENTICATION, REFUSED))
     assert refusals.final() == ""
     refusals(ALL_DOWN)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sluice_schemas import SingleObjectFraming, Status, Verdict, Why, encode
 from sluice_schemas.headers import KEY_ID, SIGNATURE, Headers
 from sluice_schemas.signing import KeyRing, Signer, TrustedKey, new_key
-from sluice_schemas.standing import Standing
+from sluice_schemas.verdict_view import VerdictView
 from tests.unit.schemas_strategies import NOON, VERDICT
 from tests.unit.test_schemas_package import ALONE
 
@@ -70,7 +70,7 @@ def test_a_key_vouches_for_what_was_produced_in_its_window(signer: Signer, minut
 
 def test_a_display_that_asks_for_signatures_shows_nothing_without_and_checks_again_after_a_restart() -> None:
     def reason(ring: KeyRing, headers: Headers) -> Why:
-        first, again = Standing(check=ring.check), Standing(check=RING.check)
+        first, again = VerdictView(check=ring.check), VerdictView(check=RING.check)
         first.fold(b"i", VALUE, headers)
         again.restore(first.all_kept(), {0: 1})
         again.aim({0: 1})
@@ -122,6 +122,6 @@ def test_a_key_of_another_kind_is_refused() -> None:
 
 def test_only_signing_needs_the_extra() -> None:
     alone = ALONE.replace('"httpx"', '"httpx", "cryptography"')
-    for source, fine in (("import sluice_schemas.standing", True), ("import sluice_schemas.signing", False)):
+    for source, fine in (("import sluice_schemas.verdict_view", True), ("import sluice_schemas.signing", False)):
         done = subprocess.run([sys.executable, "-c", alone + source], capture_output=True, text=True, check=False)
         assert (done.returncode == 0) is fine

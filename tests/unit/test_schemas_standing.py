@@ -9,9 +9,9 @@ from uuid import UUID
 
 import pytest
 
-from sluice_schemas import Decoded, Kept, RegistryDown, SingleObjectFraming, Status, Why, encode
+from sluice_schemas import Decoded, RegistryDown, SingleObjectFraming, Status, StoredVerdict, Why, encode
 from sluice_schemas.headers import Headers
-from sluice_schemas.standing import DOUBTED, REVOKED, Standing
+from sluice_schemas.verdict_view import DOUBTED, REVOKED, VerdictView
 from sluice_schemas.wire import E
 from tests.unit.schemas_strategies import NOON, VERDICT
 
@@ -25,9 +25,9 @@ GONE: Message = (b"i", None)
 JUNK: Message = (b"i", b"\xc3\x01junk")
 
 
-def after(*messages: Message) -> Standing:
+def after(*messages: Message) -> VerdictView:
     """Return what stands after these, all of them read."""
-    standing = Standing()
+    standing = VerdictView()
     standing.aim({0: len(messages)})
     for offset, (key, value) in enumerate(messages):
         standing.fold(key, value)
@@ -36,7 +36,7 @@ def after(*messages: Message) -> Standing:
     return standing
 
 
-def why(standing: Standing, image_id: str = "i") -> Why:
+def why(standing: VerdictView, image_id: str = "i") -> Why:
     return standing.may_show(image_id, SHA, minimum_policy_version=1, now=NOON).reason
 
 
@@ -74,7 +74,7 @@ def test_nothing_is_shown_before_the_end_of_every_partition() -> None:
 
 
 def test_nobody_who_does_not_know_the_end_has_reached_it() -> None:
-    standing = Standing()
+    standing = VerdictView()
     standing.fold(*SHOWN)
     standing.reached(0, 100)
     assert why(standing) is Why.NOT_REPLAYED
@@ -82,7 +82,7 @@ def test_nobody_who_does_not_know_the_end_has_reached_it() -> None:
 
 @pytest.mark.parametrize("messages", [[], [SHOWN], [SHOWN, HIDDEN], [SHOWN, GONE], [SHOWN, JUNK], [GONE], [JUNK]])
 def test_a_restart_changes_nothing(messages: Sequence[Message]) -> None:
-    before, again = after(*messages), Standing()
+    before, again = after(*messages), VerdictView()
     again.restore(before.all_kept(), before.positions)
     assert why(again) is Why.NOT_REPLAYED
     again.aim(before.positions)
@@ -91,10 +91,10 @@ def test_a_restart_changes_nothing(messages: Sequence[Message]) -> None:
 
 
 def test_what_is_kept_is_the_verdicts_own_bytes_and_what_it_takes_to_check_them() -> None:
-    standing = Standing()
+    standing = VerdictView()
     headers: Headers = (("ce_id", b"1"), ("sluice-signature", b"s"), ("sluice-key-id", b"k"))
     standing.fold(b"i", encode(ALLOW), headers)
-    assert standing.kept("i") == Kept(b"i", encode(ALLOW), headers[1:])
+    assert standing.kept("i") == StoredVerdict(b"i", encode(ALLOW), headers[1:])
     standing.fold(*GONE)
     standing.fold(*JUNK)
     assert [name for name, _ in standing.kept("i").headers[2:]] == [REVOKED, DOUBTED]
@@ -108,14 +108,14 @@ def test_the_marks_of_a_store_mean_nothing_on_the_topic() -> None:
 
 
 def test_a_record_says_what_it_changed_and_why_it_was_refused() -> None:
-    standing = Standing()
+    standing = VerdictView()
     found = [standing.fold(*message) for message in (SHOWN, SHOWN, HIDDEN, SHOWN, JUNK, JUNK, GONE, (None, None))]
     assert [fold.changed for fold in found] == [True, False, True, False, True, False, True, False]
     assert [fold.refused for fold in found] == [None] * 4 + ["malformed"] * 2 + [None, "no_key"]
 
 
 def test_a_verdict_expires_earlier_by_what_clocks_may_differ() -> None:
-    standing = Standing(clock_skew=timedelta(minutes=1))
+    standing = VerdictView(clock_skew=timedelta(minutes=1))
     standing.aim({0: 0})
     standing.reached(0, 0)
     standing.fold(b"i", encode(replace(ALLOW, expires_at=NOON + timedelta(seconds=61))))
@@ -124,9 +124,9 @@ def test_a_verdict_expires_earlier_by_what_clocks_may_differ() -> None:
     assert late.reason is Why.EXPIRED
 
 
-def followed(ends: dict[int, int], clock: Callable[[], float] = lambda: 0.0) -> Standing:
+def followed(ends: dict[int, int], clock: Callable[[], float] = lambda: 0.0) -> VerdictView:
     """Return a store that shows the image, with every partition read to its end."""
-    standing = Standing(clock=clock)
+    standing = VerdictView(clock=clock)
     standing.fold(*SHOWN)
     for partition, end in ends.items():
         standing.reached(partition, end)
@@ -152,7 +152,7 @@ def test_positions_that_do_not_fit_the_log_are_those_of_another_and_all_is_forgo
     standing = followed({0: 1000, 1: 7})
     if stored:
         kept, positions = list(standing.all_kept()), dict(standing.positions)
-        standing = Standing()
+        standing = VerdictView()
         standing.restore(kept, positions)
     told = standing.aim(ends, starts)
     assert told is not None
@@ -196,7 +196,7 @@ def test_a_position_in_a_partition_that_nobody_aimed_at_tells_that_there_are_mor
 
 
 def test_what_was_stored_is_not_shown_by_ends_that_were_asked_for_before() -> None:
-    standing = Standing()
+    standing = VerdictView()
     standing.aim({0: 5})
     standing.restore(followed({0: 1000}).all_kept(), {0: 1000})
     assert why(standing) is Why.NOT_REPLAYED
@@ -236,7 +236,7 @@ class Down(SingleObjectFraming):
 
 
 def test_a_record_that_cannot_be_asked_about_changes_nothing() -> None:
-    standing = Standing(framing=Down())
+    standing = VerdictView(framing=Down())
     with pytest.raises(RegistryDown):
         standing.fold(*SHOWN)
     assert not list(standing.all_kept())

@@ -15,7 +15,7 @@ from sluice.core.errors import BadSettings, DependencyDown
 from sluice.telemetry.health import Check
 from sluice.telemetry.http import Reply, probe, serving
 from sluice.top import scrape as scraping
-from sluice.top.scrape import Page, Silence, parse, scrape
+from sluice.top.scrape import Page, ScrapeFailed, parse, scrape
 from tests.support.ports import free_port
 from tests.support.raw_http import talk
 
@@ -43,7 +43,7 @@ def consumer() -> Iterator[int]:
         yield port
 
 
-def ask(port: int, path: str = "", timeout_s: float = PATIENCE_S) -> Page | Silence:
+def ask(port: int, path: str = "", timeout_s: float = PATIENCE_S) -> Page | ScrapeFailed:
     return scrape(f"http://127.0.0.1:{port}{path}", timeout_s)
 
 
@@ -63,7 +63,7 @@ def test_what_is_no_number_is_no_gauge() -> None:
 
 
 def test_nobody_there_is_said_as_such() -> None:
-    assert ask(free_port()) == Silence("connection refused")
+    assert ask(free_port()) == ScrapeFailed("connection refused")
 
 
 @pytest.mark.parametrize(
@@ -76,19 +76,19 @@ def test_nobody_there_is_said_as_such() -> None:
     ],
 )
 def test_another_server_is_told_apart(path: str, why: str, consumer: int) -> None:
-    assert ask(consumer, path) == Silence(why)
+    assert ask(consumer, path) == ScrapeFailed(why)
 
 
 def test_one_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     with talk(ENDLESS, repeat=b"# x\n") as server:
-        assert ask(server.port, timeout_s=0.1) == Silence("no answer within 0.1 s")
+        assert ask(server.port, timeout_s=0.1) == ScrapeFailed("no answer within 0.1 s")
         monkeypatch.setattr(scraping, "MAX_BYTES", 1000)
-        assert ask(server.port) == Silence("answers, but not as a consumer does")
+        assert ask(server.port) == ScrapeFailed("answers, but not as a consumer does")
 
 
 def test_one_that_says_nothing_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        assert ask(listening.getsockname()[1], timeout_s=0.1) == Silence("no answer within 0.1 s")
+        assert ask(listening.getsockname()[1], timeout_s=0.1) == ScrapeFailed("no answer within 0.1 s")
 
 
 def test_top_once_shows_who_answers_and_who_does_not(consumer: int) -> None:

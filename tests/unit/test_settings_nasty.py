@@ -256,7 +256,7 @@ def test_bounds_that_make_each_other_impossible_are_refused(changes: dict[str, A
     ("section", "field", "value"),
     [
         ("media", "decoders", 5000), ("fetch", "threads", 5000), ("batching", "max_flights", 5000), ("fetch", "total_timeout_s", 1e-9),
-        ("fetch", "connect_timeout_s", 1e-9), ("canary", "every_s", 1e-9), ("telemetry", "lag_every_s", 1e-9),
+        ("fetch", "connect_timeout_s", 1e-9), ("self_test", "every_s", 1e-9), ("telemetry", "lag_every_s", 1e-9),
         ("telemetry", "http_port", 65536), ("telemetry", "http_port", -1), ("fetch", "allowed_ports", [0]),
         ("fetch", "allowed_ports", [65536]), ("telemetry", "http_host", "http://x"), ("telemetry", "http_host", ""),
         ("telemetry", "http_host", "256.0.0.1"), ("registry", "url", "registry:8081"), ("registry", "url", "https://"),

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice_schemas import SingleObjectFraming, Standing, Status, Verdict, WireError, encode
+from sluice_schemas import SingleObjectFraming, Status, Verdict, VerdictView, WireError, encode
 from sluice_schemas.foreign import parsed
 from sluice_schemas.headers import KEY_ID, SIGNATURE, Headers
 from sluice_schemas.registry import ConfluentFraming, Registry
@@ -94,7 +94,7 @@ VALUES = [encode(SIGNED), *(name + BODY for name in (*GUIDS, *IDS)), BODY]
 
 def believed(value: bytes, headers: Headers) -> Verdict | None:
     """Return the verdict that a display service believes, None if it refuses the message; nothing else may be."""
-    standing = Standing(check=RING.check, framing=FRAMING)
+    standing = VerdictView(check=RING.check, framing=FRAMING)
     if standing.fold(SIGNED.image_id.encode(), value, headers).refused is not None:
         return None
     kept = standing.kept(SIGNED.image_id)

@@ -13,8 +13,8 @@ from sluice.settings import Fetch, Media
 from sluice_schemas import Generator, Image, ImageGenerated
 from sluice_schemas.errors import WireError
 from sluice_schemas.wire import decode
-from sluice_sim.album import Album, Page, Photo
 from sluice_sim.faults import Fault, faults
+from sluice_sim.picture_pool import Picture, PicturePool, PictureSpec
 from sluice_sim.store import Store
 
 WITHIN_S = 120.0
@@ -22,8 +22,8 @@ MISSING = "0.png"
 
 
 @pytest.fixture(scope="module")
-def photo() -> Photo:
-    return Album(1).photo(Page(0))
+def photo() -> Picture:
+    return PicturePool(1).photo(PictureSpec(0))
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def fetcher(store: Store) -> Iterator[Fetcher]:
         yield running
 
 
-def _sound(photo: Photo) -> ImageGenerated:
+def _sound(photo: Picture) -> ImageGenerated:
     return ImageGenerated(
         image_id="11111111-2222-4333-8444-555555555555",
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
@@ -70,17 +70,17 @@ def _judge(value: bytes | None, fetcher: Fetcher) -> int:
 
 
 @pytest.mark.parametrize("name", _names())
-def test_every_fault_is_refused(name: str, store: Store, fetcher: Fetcher, photo: Photo) -> None:
+def test_every_fault_is_refused(name: str, store: Store, fetcher: Fetcher, photo: Picture) -> None:
     with pytest.raises((WireError, Rejection)):
         _judge(_fault(name, store).spoil(_sound(photo)), fetcher)
 
 
 @pytest.mark.parametrize("scheme", ["file", "http"])
-def test_a_sound_reference_is_followed(scheme: str, store: Store, fetcher: Fetcher, photo: Photo) -> None:
+def test_a_sound_reference_is_followed(scheme: str, store: Store, fetcher: Fetcher, photo: Picture) -> None:
     store.put(photo.name, photo.data)
     uri = store.uri(photo.name, "file" if scheme == "file" else "http")
     assert fetcher.submit(Image(uri=uri, sha256=photo.sha256)).result(WITHIN_S) == photo.data
 
 
-def test_a_sound_picture_is_decoded(photo: Photo) -> None:
+def test_a_sound_picture_is_decoded(photo: Picture) -> None:
     assert len(list(frames(photo.data, Limits()))) == 1

@@ -11,8 +11,8 @@ import pytest
 
 from sluice_schemas import ImageGenerated
 from sluice_schemas.wire import decode
-from sluice_sim.album import Album, Page
 from sluice_sim.options import Options, Regression, Shares
+from sluice_sim.picture_pool import PicturePool, PictureSpec
 from sluice_sim.pictures import Spoiling
 from sluice_sim.stream import Emission, Stream
 from sluice_sim.truth import Truth
@@ -123,8 +123,8 @@ def test_a_mismatching_prompt_is_not_the_pictures_own() -> None:
 
 
 def test_a_mismatching_prompt_names_no_shape_in_a_colour_of_the_picture() -> None:
-    album = Album(1)
-    photo = album.photo(Page(0))
+    album = PicturePool(1)
+    photo = album.photo(PictureSpec(0))
     things = [f"{thing.colour} {thing.shape}" for thing in photo.scene.things]
     prompts = [album.other_prompt(photo, Random(seed)) for seed in range(400)]
     assert not [prompt for prompt in prompts for thing in things if thing in prompt]
@@ -202,14 +202,14 @@ def test_without_a_pool_every_event_has_its_own_picture() -> None:
 
 @pytest.mark.parametrize("spoiling", ["blur", "noise", "overexposed"])
 def test_a_spoiled_picture_is_another_file_than_the_clean_one(spoiling: Spoiling) -> None:
-    album = Album(1)
-    assert album.photo(Page(0, spoiling=spoiling)).sha256 != album.photo(Page(0)).sha256
+    album = PicturePool(1)
+    assert album.photo(PictureSpec(0, spoiling=spoiling)).sha256 != album.photo(PictureSpec(0)).sha256
 
 
 def test_a_photo_does_not_depend_on_what_was_drawn_before() -> None:
-    busy = Album(1)
-    busy.photo(Page(4))
-    assert busy.photo(Page(5)) == Album(1).photo(Page(5))
+    busy = PicturePool(1)
+    busy.photo(PictureSpec(4))
+    assert busy.photo(PictureSpec(5)) == PicturePool(1).photo(PictureSpec(5))
 
 
 @pytest.mark.parametrize("shares", [{"unsafe": 1.1}, {"hostile": -0.1}, {"by_file": 0.6, "by_http": 0.6}])

@@ -11,7 +11,7 @@ from sluice.top import figures
 from sluice.top.figures import DRAIN, Gpu, Lag, Sight, Tally, sight
 from sluice.top.poll import Poll
 from sluice.top.recent import History, Recent
-from sluice.top.scrape import READY, Page, Silence, parse
+from sluice.top.scrape import READY, Page, ScrapeFailed, parse
 from sluice.top.view import draw, line
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -84,7 +84,7 @@ def recent(after: Page, failing: tuple[str, ...] = (), seconds: float = 5.0) -> 
     return history.add(seconds, Page(after.counters, after.gauges, failing))
 
 
-def seen(**answers: Recent | Silence) -> Sight:
+def seen(**answers: Recent | ScrapeFailed) -> Sight:
     return sight(answers)
 
 
@@ -142,7 +142,7 @@ def test_consumers_add_up_and_a_partition_that_two_tell_of_counts_once() -> None
 
 
 def test_a_consumer_that_does_not_answer_is_shown_and_the_others_count() -> None:
-    found = seen(a=Silence("connection refused"), b=recent(page()))
+    found = seen(a=ScrapeFailed("connection refused"), b=recent(page()))
     assert [(each.name, each.level, each.state) for each in found.consumers] == [
         ("a", "bad", "no answer: connection refused"),
         ("b", "ok", "judging"),
@@ -182,11 +182,13 @@ def test_who_falls_behind_is_told_where_the_time_goes(instead_of: str, said: str
 
 
 def test_a_wrong_canary_and_a_dependency_are_named() -> None:
-    counters = parse('# TYPE sluice_canary_answers_total counter\nsluice_canary_answers_total{result="wrong"} 1\n')
+    counters = parse(
+        '# TYPE sluice_self_test_answers_total counter\nsluice_self_test_answers_total{result="wrong"} 1\n'
+    )
     waiting = parse('# TYPE sluice_dependency_waiting gauge\nsluice_dependency_waiting{dependency="store"} 1\n')
     found = seen(a=recent(counters), b=recent(waiting), c=recent(parse(QUIET)))
-    assert [each.state for each in found.consumers] == ["canary wrong", "waits for store", "idle"]
-    runbooks = [each.runbook for each in (*found.consumers, *seen(a=Silence("hung up")).consumers) if each.runbook]
+    assert [each.state for each in found.consumers] == ["self-test wrong", "waits for store", "idle"]
+    runbooks = [each.runbook for each in (*found.consumers, *seen(a=ScrapeFailed("hung up")).consumers) if each.runbook]
     assert len(runbooks) == 3
     assert all((RUNBOOKS / f"{name}.md").is_file() for name in runbooks)
     assert f"see docs/runbooks: {runbooks[0]}, {runbooks[1]}" in "\n".join(
@@ -222,7 +224,7 @@ def test_a_gpu_is_shown_with_what_it_tells() -> None:
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_the_view_fits_every_terminal_and_says_the_same(width: int) -> None:
-    found = seen(a=Silence("no answer within 2 s"), b=recent(page(**{DRAIN: 604_800})))
+    found = seen(a=ScrapeFailed("no answer within 2 s"), b=recent(page(**{DRAIN: 604_800})))
     lines = shown(draw(found, (1.0, 2.0), width=width, height=60), width)
     text = " ".join(" ".join(lines).replace("│", " ").split())
     assert max(map(len, lines)) <= width
@@ -234,14 +236,14 @@ def test_the_view_fits_every_terminal_and_says_the_same(width: int) -> None:
 
 
 def test_of_many_consumers_and_partitions_the_worst_are_shown() -> None:
-    answers: dict[str, Recent | Silence] = {f"fine-{number}": recent(page()) for number in range(20)}
-    text = "\n".join(shown(draw(sight({**answers, "mute": Silence("hung up")}), (), width=100, height=40), 100))
+    answers: dict[str, Recent | ScrapeFailed] = {f"fine-{number}": recent(page()) for number in range(20)}
+    text = "\n".join(shown(draw(sight({**answers, "mute": ScrapeFailed("hung up")}), (), width=100, height=40), 100))
     assert "mute" in text
     assert "and 14 more consumers" in text
 
 
 def test_the_line_for_logs_says_it_in_short() -> None:
-    found = seen(a=Silence("hung up"), b=recent(page()))
+    found = seen(a=ScrapeFailed("hung up"), b=recent(page()))
     assert line(found) == (
         "1/2 answer  in 12.0/s out 10.0/s  age p50 2.0 s   p95 26 s   p99 30 s"
         "  lag 104 images   oldest 30 s   drained in 1 min 30 s  ALLOW 40 BLOCK 10  a: no answer: hung up"
@@ -249,15 +251,15 @@ def test_the_line_for_logs_says_it_in_short() -> None:
 
 
 def test_nothing_seen_yet_can_be_shown() -> None:
-    found = seen(a=Silence("hung up"))
+    found = seen(a=ScrapeFailed("hung up"))
     assert "measuring" in "\n".join(shown(draw(found, (), width=80, height=24), 80))
     assert line(found) == "0/1 answer  in 0.0/s out 0.0/s  age -  lag -  a: no answer: hung up"
 
 
 def test_each_look_asks_all_and_tells_of_the_time_between() -> None:
-    pages: dict[str, list[Page | Silence]] = {
+    pages: dict[str, list[Page | ScrapeFailed]] = {
         "http://a": [parse(QUIET), page()],
-        "http://b": [Silence("hung up"), parse(QUIET)],
+        "http://b": [ScrapeFailed("hung up"), parse(QUIET)],
     }
     clock = iter((0.0, 5.0, 5.0)).__next__
     with Poll({"a": "http://a", "b": "http://b"}, clock, lambda base: pages[base].pop(0)) as poll:

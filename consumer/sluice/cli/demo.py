@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from sluice.cli.frame import FOUND, INTERRUPTED, check_writable, console, named_path, say, tell
+from sluice.cli.frame import FOUND, INTERRUPTED, check_writable, console, named_path, print_error, say
 from sluice.cli.signals import stop_by
 from sluice.core.errors import BadSettings
 from sluice.settings import surroundings
@@ -44,8 +44,8 @@ def demo(
     """
     check_writable("--json", json_file)
     surroundings.check_process()
-    from sluice.demo.crew import ProcessFailed
     from sluice.demo.plan import Plan
+    from sluice.demo.processes import ProcessFailed
     from sluice.demo.run import run
 
     plan = Plan(events, seed, rate_per_s=rate, workers=workers, kills=kills)
@@ -54,7 +54,7 @@ def demo(
         try:
             ending = run(plan, folder, show, clock=time.monotonic)
         except ProcessFailed as failure:
-            tell(failure)
+            print_error(failure)
             raise typer.Exit(failure.exit_code) from None
         except KeyboardInterrupt:
             say("interrupted; everything is stopped")
@@ -95,7 +95,7 @@ def _shown() -> Iterator[Callable[["Snapshot"], None]]:
         yield lambda snapshot: view.update(live(snapshot), refresh=True)
 
 
-def _now_and_then(tell: "Callable[[Snapshot], None]") -> "Callable[[Snapshot], None]":
+def _now_and_then(print_error: "Callable[[Snapshot], None]") -> "Callable[[Snapshot], None]":
     """Tell about a snapshot when it is time again or something else is being done."""
     told_s, told = 0.0, ""
 
@@ -103,7 +103,7 @@ def _now_and_then(tell: "Callable[[Snapshot], None]") -> "Callable[[Snapshot], N
         nonlocal told_s, told
         if snapshot.doing != told or snapshot.elapsed_s - told_s >= LINE_EVERY_S:
             told_s, told = snapshot.elapsed_s, snapshot.doing
-            tell(snapshot)
+            print_error(snapshot)
 
     return show
 

@@ -45,7 +45,7 @@ EXIT_CODES: Mapping[int, str] = {
     errors.WeightsNotAttested.exit_code: "weights not attested",
     LATER: "not available now, try later",
     errors.ImagesExpired.exit_code: "images were deleted before they were read, and kafka.expired_images is stop",
-    errors.WrongCanary.exit_code: "a canary was answered wrong, or too late",
+    errors.SelfTestFailed.exit_code: "the self-test failed, or was too late",
     errors.Denied.exit_code: "refused by the brokers: password, certificate, permission",
     errors.BadSettings.exit_code: "bad settings",
     errors.NoDecoders.exit_code: "decoder processes do not start",
@@ -61,7 +61,7 @@ NEXT: Mapping[type[SluiceError], str] = {
     errors.DependencyDown: "sluice doctor",
     errors.DeviceLost: "sluice doctor",
     errors.NoDecoders: "sluice doctor",
-    errors.WrongCanary: "sluice doctor",
+    errors.SelfTestFailed: "sluice doctor",
     errors.Fenced: "sluice config show (kafka.transactional_id must be unique per live process)",
     errors.TooManyDeadLetters: "sluice dlq list",
 }
@@ -189,7 +189,7 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | 
     console().print(table)
 
 
-def tell(error: Exception) -> int:
+def print_error(error: Exception) -> int:
     """Print to stderr what went wrong and the next command to run; return the exit code."""
     if not isinstance(error, SluiceError):
         say(f"error: unexpected {type(error).__name__}; nothing more is said of it without --debug")

@@ -10,7 +10,7 @@ from sluice.cli.frame import AsJson, emit, say, settings_of, show
 from sluice.core.deadline import Deadline
 
 if TYPE_CHECKING:
-    from sluice.kafka.group_lag import Backlog
+    from sluice.kafka.group_lag import GroupLag
     from sluice.settings import Settings
 
 
@@ -40,14 +40,14 @@ def lag(
         say(note)
 
 
-def _look(settings: "Settings", group: str) -> "Backlog":
+def _look(settings: "Settings", group: str) -> "GroupLag":
     from sluice.kafka.client import open_consumer
     from sluice.kafka.group_lag import TIMEOUT_S, backlog, with_ages
     from sluice.kafka.group_offsets import Commits
-    from sluice.kafka.preflight import admitted
+    from sluice.kafka.preflight import connect
 
     kafka = settings.kafka
-    admin = admitted(kafka, TIMEOUT_S, time.monotonic)
+    admin = connect(kafka, TIMEOUT_S, time.monotonic)
     with closing(Commits(kafka.model_copy(update={"group_id": group}), stable=False)) as commits:
         seen = backlog(admin, commits.ask, group, settings.topics.images)
     if not seen.lag:
@@ -56,7 +56,7 @@ def _look(settings: "Settings", group: str) -> "Backlog":
     return with_ages(seen, kafka, lambda config: open_consumer(config, lambda _: None), deadline)
 
 
-def _plain(seen: "Backlog", now_ms: float) -> dict[str, Any]:
+def _plain(seen: "GroupLag", now_ms: float) -> dict[str, Any]:
     oldest_s = _age_s(seen.oldest_ms, now_ms)
     return {
         "group": seen.group,
@@ -67,7 +67,7 @@ def _plain(seen: "Backlog", now_ms: float) -> dict[str, Any]:
     }
 
 
-def _rows(seen: "Backlog", now_ms: float) -> list[dict[str, Any]]:
+def _rows(seen: "GroupLag", now_ms: float) -> list[dict[str, Any]]:
     return [
         {
             "partition": each.partition,
@@ -94,7 +94,7 @@ def _words(seconds: float | None) -> str:
     return "" if seconds is None else in_words(seconds)
 
 
-def _notes(seen: "Backlog") -> list[str]:
+def _notes(seen: "GroupLag") -> list[str]:
     notes = []
     if not seen.known:
         notes.append(f"note: the brokers know no group {seen.group}; all images that are there would be judged")

@@ -116,7 +116,7 @@ def pin(
 
 
 @app.command()
-def canaries(
+def self_test(
     context: typer.Context,
     pictures: Annotated[
         list[Path] | None,
@@ -129,15 +129,15 @@ def canaries(
 ) -> None:
     """Ask the known pictures, in float32, and show or keep what the configured bundle and policy answer.
 
-    Look at the answers before you keep them: `sluice run` with canary.file stops wherever it gets others.
-    Exit code 76: they are not those of canary.file, or of the starter bundle.
+    Look at the answers before you keep them: `sluice run` with self_test.file stops wherever it gets others.
+    Exit code 76: they are not those of self_test.file, or of the starter bundle.
     """
     check_writable("--write", write)
     rows = list(_answers(settings_of(context), pictures or (), write))
     if as_json:
         emit(rows)
     else:
-        show(("canary", "status", "nearest concept", "margin", "cosine"), [tuple(row.values()) for row in rows])
+        show(("picture", "status", "nearest concept", "margin", "cosine"), [tuple(row.values()) for row in rows])
 
 
 def _state(file: "FileReport") -> str:
@@ -149,24 +149,24 @@ def _chosen(context: typer.Context, name: str) -> str:
 
 
 def _answers(settings: Settings, further: Sequence[Path], file: Path | None) -> Iterator[dict[str, Any]]:
-    """Ask all canaries, keep their answers where a file is named, and yield them in short."""
+    """Ask all known pictures, keep their answers where a file is named, and yield them in short."""
     from sluice.core.metrics import unobserved
-    from sluice.moderation.self_test import Canary
+    from sluice.moderation.self_test import KnownPicture
     from sluice.services.moderator import self_test_file
     from sluice.services.moderator.judging import judging
 
-    given = settings.canary.model_copy(update={"file": None}) if file else settings.canary
-    with judging(settings, worker="sluice models canaries", observe=unobserved) as judge:
-        asked = self_test_file.of(given, judge.decoders.known, judge.lane, judge.policy, unobserved)
-        asked.known += [Canary(path.stem, path.read_bytes(), None) for path in further]
-        self_test_file.settle(asked, judge.lane, time.sleep)
+    given = settings.self_test.model_copy(update={"file": None}) if file else settings.self_test
+    with judging(settings, worker="sluice models self-test", observe=unobserved) as judge:
+        asked = self_test_file.of(given, judge.decoders.known, judge.inference, judge.policy, unobserved)
+        asked.known += [KnownPicture(path.stem, path.read_bytes(), None) for path in further]
+        self_test_file.settle(asked, judge.inference, time.sleep)
         if file:
-            self_test_file.write(file, asked.known, judge.lane.provenance)
+            self_test_file.write(file, asked.known, judge.inference.provenance)
         for name, answer in asked.answers:
             nearest = max(answer.concepts, key=lambda concept: concept.margin)
             status = judge.policy.decide(answer, None, coverage=1.0).status
             yield {
-                "canary": name,
+                "picture": name,
                 "status": status,
                 "concept": nearest.id,
                 "margin": round(nearest.margin, 4),

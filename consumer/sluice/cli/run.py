@@ -16,8 +16,7 @@ class Stop:
 
     Nothing half-done can be committed then. A second SIGHUP is no haste: a shell and its terminal both send one.
 
-    Until somebody asks whether to stop, that is while models load and canaries settle, there is nothing to drain, and
-    the first one leaves at once, too.
+    While models load and the self-test runs there is nothing to drain, and the first one leaves at once, too.
     """
 
     def __init__(self) -> None:

@@ -18,11 +18,11 @@ app = typer.Typer(no_args_is_help=True, help="Topics: create what is missing, ch
 def create(context: typer.Context, as_json: AsJson = False) -> None:
     """Create the topics that are missing; those that exist stay as they are."""
     from sluice.kafka import topics
-    from sluice.kafka.preflight import admitted
+    from sluice.kafka.preflight import connect
 
     settings = settings_of(context)
     wanted = topics.specs(settings.topics, settings.media)
-    made = topics.create(admitted(settings.kafka, topics.TIMEOUT_S, time.monotonic), wanted)
+    made = topics.create(connect(settings.kafka, topics.TIMEOUT_S, time.monotonic), wanted)
     rows = [
         {"topic": spec.name, "partitions": spec.partitions, "result": "created" if spec.name in made else "was there"}
         for spec in wanted
@@ -37,10 +37,10 @@ def create(context: typer.Context, as_json: AsJson = False) -> None:
 def check(context: typer.Context, as_json: AsJson = False) -> None:
     """Compare the topics with the settings; exit status 1 when one is not as it should be."""
     from sluice.kafka import topics
-    from sluice.kafka.preflight import admitted
+    from sluice.kafka.preflight import connect
 
     settings = settings_of(context)
-    admin = admitted(settings.kafka, topics.TIMEOUT_S, time.monotonic)
+    admin = connect(settings.kafka, topics.TIMEOUT_S, time.monotonic)
     findings = topics.check(admin, topics.specs(settings.topics, settings.media))
     if as_json:
         emit([asdict(finding) for finding in findings])

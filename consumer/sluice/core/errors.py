@@ -14,9 +14,9 @@ SluiceError
       |-- Fenced               another process took the transactional id
       |-- BrokerLost           no broker answered within the deadline
       |-- Denied               the brokers do not let us in, or not do what we need
-      |-- DeviceLost           the model lane died or hangs
+      |-- DeviceLost           the inference worker died or hangs
       |-- TooManyDeadLetters   the fuse is blown
-      |-- WrongCanary          a known picture got another answer, or none in time
+      |-- SelfTestFailed       a known picture got another answer, or none in time
       |-- NoDecoders           decoder processes do not start, however often one tries
       |-- WeightsNotAttested   weights missing, altered, of the wrong shape, or without meaning
       `-- BadSettings          a setting cannot be used
@@ -126,7 +126,7 @@ class Denied(Fatal):
 
 
 class DeviceLost(Fatal):
-    """The model lane died or hangs."""
+    """The inference worker died or hangs."""
 
     exit_code = 72
 
@@ -149,7 +149,7 @@ class ImagesExpired(Fatal):
     exit_code = 75
 
 
-class WrongCanary(Fatal):
+class SelfTestFailed(Fatal):
     """A known picture was not judged as it must be, or not in time: verdicts of this process cannot be trusted."""
 
     exit_code = 76

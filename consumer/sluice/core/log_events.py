@@ -16,7 +16,7 @@ EventName = Literal[
     "serving",
     "models_loaded",
     "demonstration_weights",
-    "canaries_right",
+    "self_test_passed",
     "ready",
     "partitions_assigned",
     "partitions_revoked",
@@ -33,7 +33,7 @@ EventName = Literal[
     "died_in_flight",
     "journal_begun_anew",
     "fuse_blown",
-    "canary_wrong",
+    "self_test_failed",
     "stopped",
     "draining",
     "drained",
@@ -62,11 +62,11 @@ EVENTS: Mapping[EventName, LogEventSpec] = {
         " nothing; `advice` names what brings real models",
         ("bundle", "advice"),
     ),
-    "canaries_right": LogEventSpec(
+    "self_test_passed": LogEventSpec(
         _I,
         "The known pictures were answered right for the first time; `known` says by whom the answers are: `shipped`,"
         " `file`, or `itself`, its own first ones",
-        ("canaries", "known"),
+        ("pictures", "known"),
     ),
     "ready": LogEventSpec(_I, "The group has let this replica in: images are judged from now on", ("worker", "bundle")),
     "partitions_assigned": LogEventSpec(_I, "These partitions are this replica's", ("partitions",)),
@@ -120,7 +120,7 @@ EVENTS: Mapping[EventName, LogEventSpec] = {
         "Too many dead letters: something else is broken, nothing of the last landing is published",
         ("error", "exit_code"),
     ),
-    "canary_wrong": LogEventSpec(
+    "self_test_failed": LogEventSpec(
         _E, "A known picture was answered wrong or too late: nothing further is published", ("error", "exit_code")
     ),
     "stopped": LogEventSpec(_E, "The process leaves for another reason", ("error", "exit_code")),

@@ -13,7 +13,7 @@ _LEAVE_GROUP, _VERSION = 13, 0  # Kafka protocol: api key; the first version nam
 _TIMEOUT_S = 10.0
 
 
-def bury(address: str, group: str, client_id: str | None = None) -> int:
+def evict(address: str, group: str, client_id: str | None = None) -> int:
     """Take every member of `group`, or those that go by `client_id`, out of it; return how many there were.
 
     The caller knows that they are dead. For one broker on loopback without authentication.

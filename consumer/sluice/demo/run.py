@@ -5,9 +5,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sluice.demo.crew import Crew, Simulator
 from sluice.demo.embedded_broker import embedded_broker, free_port
 from sluice.demo.plan import Plan, Stage
+from sluice.demo.processes import Processes, Simulator
 from sluice.demo.snapshot import Snapshot, Speed, added_up
 from sluice.kafka import topics
 from sluice.kafka.client import admin_config, open_admin
@@ -50,7 +50,7 @@ def run(plan: Plan, folder: Path, show: Show, *, clock: Clock) -> Ending:
         address = stack.enter_context(embedded_broker(folder / "broker", clock))
         stage = Stage(folder, address, free_port(), plan.bundle)
         _create_topics(stage)
-        crew = stack.enter_context(Crew(stage, plan))
+        crew = stack.enter_context(Processes(stage, plan))
         truths = TruthReader(stage.truth)
         observer = stack.enter_context(Observer(Broker(address), truths))
         watch = _Watch(plan, crew, observer, show, clock)
@@ -73,7 +73,7 @@ class _Watch:
     """Looks after the consumers, reads what comes out, shows how it goes."""
 
     plan: Plan
-    crew: Crew
+    crew: Processes
     observer: Observer
     show: Show
     clock: Clock

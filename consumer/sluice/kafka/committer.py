@@ -21,7 +21,7 @@ from sluice.core.metrics import Observe
 from sluice.core.records import GroupMetadata, Message, Offsets
 from sluice.kafka.broker_limits import TOO_LONG
 from sluice.kafka.client import DENIED, OnError, error_of
-from sluice.kafka.thread_owner import Owner
+from sluice.kafka.thread_owner import ThreadOwner
 from sluice.kafka.transaction_steps import BREATH_S, Undelivered, flush, produce, send_offsets
 from sluice.stream.tracing import commit_spans
 
@@ -54,7 +54,7 @@ class KafkaCommitter:
     """Satisfies `ports.Committer`; `connect` makes a Producer and tells it whom to report errors to."""
 
     def __init__(self, connect: Connect, *, timeout_s: float, clock: Callable[[], float], observe: Observe) -> None:
-        self._owner = Owner("producer")
+        self._owner = ThreadOwner("producer")
         self._connect = connect
         self._timeout_s = timeout_s
         self._clock = clock

@@ -40,7 +40,7 @@ _VERIFICATION = {
 _WHEN = re.compile(r" \(after \d+ms in state \w+\)")
 
 
-class Refusals:
+class ConnectionErrors:
     """What one client hears from the brokers; give it as the client's error callback."""
 
     def __init__(self, kafka: Kafka) -> None:

@@ -16,7 +16,7 @@ MISSING_GRACE_S = 5.0  # a topic just created, or a broker just started, may be 
 _logger = logging.getLogger(__name__)
 
 
-class Reachable:
+class Connectivity:
     """Silence is not an answer: after `_ALL_BROKERS_DOWN`, and at the start, brokers are asked until one answers.
 
     librdkafka reports that all brokers are down but not that one is back, hence the asking. `clock` is in seconds.

@@ -23,7 +23,7 @@ from sluice.stream.ports import PartitionEnd
 _logger = logging.getLogger(__name__)
 
 
-class Ends:
+class EndOffsets:
     """Satisfies the `Extents` seam. `commits` knows where the group stands, `reached` where reading found no more.
 
     Asks at once when there is a partition it has not heard of, and every `every_s` seconds of `clock`; one question

@@ -38,7 +38,7 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PartitionLag:
     """One partition: `start` to `end` are on the brokers, `committed` is where the group stands, None before a commit.
 
     `owner` is `client id@host` of the member that reads it, empty for none. `oldest_ms` is the timestamp of the oldest
@@ -79,13 +79,13 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Backlog:
+class GroupLag:
     """A group on a topic. `state` is the coordinator's word for the group; `ages_denied`: we may not read the topic."""
 
     group: str
     topic: str
     state: str
-    partitions: tuple[Standing, ...]
+    partitions: tuple[PartitionLag, ...]
     ages_denied: bool = False
 
     @property
@@ -104,7 +104,7 @@ class Backlog:
         return self.state != "DEAD" or any(standing.committed is not None for standing in self.partitions)
 
 
-def backlog(admin: AdminClient, commits: AskCommits, group: str, topic: str) -> Backlog:
+def backlog(admin: AdminClient, commits: AskCommits, group: str, topic: str) -> GroupLag:
     """Return how far `group`, whose offsets `commits` knows, is behind on `topic`, without ages.
 
     Raises BadSettings when there is no such topic, Denied when we may not look, BrokerLost when nobody answers.
@@ -119,7 +119,7 @@ def backlog(admin: AdminClient, commits: AskCommits, group: str, topic: str) -> 
     description = _answered(lambda: describe(admin, group, TIMEOUT_S), group, topic)
     owners = _owners(description.members, topic)
     standings = (
-        Standing(
+        PartitionLag(
             index,
             found.get(index),
             starts[index],
@@ -129,10 +129,10 @@ def backlog(admin: AdminClient, commits: AskCommits, group: str, topic: str) -> 
         )
         for index in sorted(ends)
     )
-    return Backlog(group, topic, description.state.name, tuple(standings))
+    return GroupLag(group, topic, description.state.name, tuple(standings))
 
 
-def with_ages(seen: Backlog, kafka: Kafka, connect: Callable[[Config], Consumer], deadline: Deadline) -> Backlog:
+def with_ages(seen: GroupLag, kafka: Kafka, connect: Callable[[Config], Consumer], deadline: Deadline) -> GroupLag:
     """Return `seen` with what only reading tells: the timestamp of the first record that waits in each partition.
 
     Without the permission to read, and for a partition that did not answer in time, it stays as it is.
@@ -149,7 +149,7 @@ def with_ages(seen: Backlog, kafka: Kafka, connect: Callable[[Config], Consumer]
     return replace(seen, partitions=tuple(_aged(each, first.get(each.partition)) for each in seen.partitions))
 
 
-def _aged(standing: Standing, message: Message | None) -> Standing:
+def _aged(standing: PartitionLag, message: Message | None) -> PartitionLag:
     if message is None:
         return standing
     if (error := message.error()) is not None:

@@ -11,7 +11,7 @@ from sluice.core.deadline import Deadline
 from sluice.core.errors import BadSettings, BrokerLost, Denied
 from sluice.kafka import acls, broker_limits, cluster_checks
 from sluice.kafka.client import admin_config, error_of, open_admin, transactional_id
-from sluice.kafka.connection_errors import Refusals
+from sluice.kafka.connection_errors import ConnectionErrors
 from sluice.settings import Kafka, Topics
 
 SAY_EVERY_S = 5.0
@@ -21,13 +21,13 @@ _NOBODY = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._A
 _logger = logging.getLogger(__name__)
 
 
-def enter(kafka: Kafka, topics: Topics, clock: Callable[[], float]) -> None:
+def check(kafka: Kafka, topics: Topics, clock: Callable[[], float]) -> None:
     """Make sure that the brokers let a consumer in, and do what they can tell that it needs, before anything is built.
 
     Raises Denied, BrokerLost, or BadSettings for what exceeds the brokers' limits. Whether it may use its
     transactional id shows when it does, and so do limits that the brokers do not tell.
     """
-    admin = admitted(kafka, kafka.connect_deadline_s, clock)
+    admin = connect(kafka, kafka.connect_deadline_s, clock)
     missing = (
         cluster_checks.denied(admin, acls.of_consumer(kafka, topics, transactional_id(kafka)), TELL_WITHIN_S) or []
     )
@@ -38,13 +38,13 @@ def enter(kafka: Kafka, topics: Topics, clock: Callable[[], float]) -> None:
         raise BadSettings(refused)
 
 
-def admitted(kafka: Kafka, patience_s: float, clock: Callable[[], float]) -> AdminClient:
+def connect(kafka: Kafka, patience_s: float, clock: Callable[[], float]) -> AdminClient:
     """Return a client that has reached a broker.
 
     Raises Denied as soon as it is sure that no broker will let us in, BrokerLost after `patience_s`; until then a line
     every few seconds says what is the matter.
     """
-    refusals = Refusals(kafka)
+    refusals = ConnectionErrors(kafka)
     admin = open_admin(admin_config(kafka), refusals)
     deadline, next_word = Deadline.after(patience_s, clock), clock() + SAY_EVERY_S
     answer: Any = admin.describe_cluster(request_timeout=patience_s)

@@ -15,10 +15,10 @@ from confluent_kafka import Message as KafkaMessage
 from sluice.core.errors import Denied, Fatal
 from sluice.core.records import GroupMetadata, Headers, Partition, Record
 from sluice.kafka.client import DENIED, OnError, error_of
-from sluice.kafka.connectivity import Reachable
+from sluice.kafka.connectivity import Connectivity
 from sluice.kafka.expiry import Expiry
 from sluice.kafka.membership import Membership
-from sluice.kafka.thread_owner import Owner
+from sluice.kafka.thread_owner import ThreadOwner
 from sluice.settings import Kafka
 from sluice.stream.tracing import poll_span
 
@@ -43,8 +43,8 @@ class KafkaSource:
         expiry: Expiry,
         clock: Callable[[], float],
     ) -> None:
-        self._owner = Owner("consumer")
-        self._reachable = Reachable(topic, kafka.connect_deadline_s, clock)
+        self._owner = ThreadOwner("consumer")
+        self._reachable = Connectivity(topic, kafka.connect_deadline_s, clock)
         self._membership = Membership(kafka, clock)
         self._expiry = expiry
         self._consumer = connect(self._reachable.on_error)
@@ -184,7 +184,7 @@ class KafkaSource:
         return True
 
 
-def _sort_out(error: KafkaError, topic: str, reachable: Reachable, membership: Membership) -> None:
+def _sort_out(error: KafkaError, topic: str, reachable: Connectivity, membership: Membership) -> None:
     """Raise what ends the process, for it will not pass; librdkafka tries the rest again by itself."""
     if error.code() in DENIED:
         raise Denied(f"kafka: {error.str()}; grant Read on topic {topic} and the group: sluice topics acls")

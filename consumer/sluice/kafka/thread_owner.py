@@ -3,7 +3,7 @@
 import threading
 
 
-class Owner:
+class ThreadOwner:
     """The thread that made it, and no other."""
 
     def __init__(self, handle: str) -> None:

@@ -23,7 +23,7 @@ from sluice.models import direction
 from sluice_schemas import Clip
 
 MAX_CHARACTERS = 32_768
-"""What is read of one prompt; a megabyte would keep the tokeniser, and so the lane, busy for seconds."""
+"""What is read of one prompt; a megabyte would keep the tokeniser, and so the inference worker, busy for seconds."""
 
 MAX_CHUNKS = 32
 """Chunks of one prompt that are scored, about 2,400 tokens: a bound on what one record may cost."""
@@ -74,7 +74,7 @@ class Tokenizer:
 
 
 class PromptEncoder:
-    """Unit text embeddings in float32, remembered by token ids. For one thread: the lane's.
+    """Unit text embeddings in float32, remembered by token ids. For one thread: the inference worker's.
 
     What has no direction is embedded once more, alone; if that does not help it is NaN, and not remembered.
     """

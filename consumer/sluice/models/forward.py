@@ -23,7 +23,7 @@ REGROW_AFTER = 256
 """Passes that must succeed at a reduced size before a larger one is tried again."""
 
 
-class View(NamedTuple):
+class ForwardOutputs(NamedTuple):
     """What the models see in N tiles: the safety margins, and unit CLIP embeddings (N, P).
 
     `lengths` (N, K) are those of everything that was normalised on the way or projected to what was.
@@ -45,22 +45,22 @@ class View(NamedTuple):
         finite = np.isfinite(self.lengths).all(axis=1)
         return np.asarray(finite & ~direction.directed(self.lengths).all(axis=1))
 
-    def replace(self, rows: NDArray[np.intp], other: "View") -> "View":
+    def replace(self, rows: NDArray[np.intp], other: "ForwardOutputs") -> "ForwardOutputs":
         """Return this view with the given rows taken from another one."""
         margins = (_replaced(ours, rows, theirs) for ours, theirs in zip(self.margins, other.margins, strict=True))
-        return View(
+        return ForwardOutputs(
             Margins._make(margins),
             _replaced(self.embeddings, rows, other.embeddings),
             _replaced(self.lengths, rows, other.lengths),
         )
 
 
-Look = Callable[[Pixels], View]
+ForwardPass = Callable[[Pixels], ForwardOutputs]
 """uint8 tiles (N, 224, 224, 3) -> what is seen in them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Eyes:
+class Forward:
     """Both models at one precision. One forward pass serves both when their towers are the same weights."""
 
     tower: VisionTower
@@ -70,11 +70,11 @@ class Eyes:
     clip_projection: Tensor | None
     """CLIP's own projection (P, H) in float32; None when the whole embedding is the same."""
 
-    def __call__(self, tiles: Pixels) -> View:
+    def __call__(self, tiles: Pixels) -> ForwardOutputs:
         """Look at the tiles in one forward pass."""
         pooled, clip_pooled = self._pool(torch.from_numpy(tiles))
         embeddings, clip = self._project(pooled, clip_pooled)
-        return View(
+        return ForwardOutputs(
             self.head.judge(embeddings),
             unit(np.asarray(clip.cpu().numpy(), dtype=np.float32)),
             measured(pooled, embeddings, clip_pooled, clip),
@@ -96,10 +96,10 @@ class Eyes:
         return embeddings, torch.nn.functional.linear(clip_pooled.float(), self.clip_projection)
 
 
-class Passes:
+class ForwardPasses:
     """Looks at any number of tiles in passes of at most `rows`; halves them when memory runs out, and regrows."""
 
-    def __init__(self, look: Look, rows: int, *, beat: Callable[[], None], on_split: Callable[[], None]) -> None:
+    def __init__(self, look: ForwardPass, rows: int, *, beat: Callable[[], None], on_split: Callable[[], None]) -> None:
         self._look = look
         self._most = rows
         self._rows = rows
@@ -112,9 +112,9 @@ class Passes:
         """Most tiles in the next pass."""
         return self._rows
 
-    def __call__(self, tiles: Pixels) -> View:
+    def __call__(self, tiles: Pixels) -> ForwardOutputs:
         """Look at (N, 224, 224, 3) tiles, N >= 1. Raises DependencyDown when memory does not suffice for one tile."""
-        views: list[View] = []
+        views: list[ForwardOutputs] = []
         done = 0
         while done < len(tiles):
             part = tiles[done : done + self._rows]
@@ -147,16 +147,16 @@ class FixedShape:
     so what a tile gets here does not depend on which other tiles were waiting.
     """
 
-    def __init__(self, look: Look, rows: int, *, beat: Callable[[], None]) -> None:
+    def __init__(self, look: ForwardPass, rows: int, *, beat: Callable[[], None]) -> None:
         self._look = look
         self._rows = rows
         self._beat = beat
 
-    def __call__(self, tiles: Pixels) -> View:
+    def __call__(self, tiles: Pixels) -> ForwardOutputs:
         """Look at (N, 224, 224, 3) tiles, N >= 1. Raises DependencyDown when memory does not suffice for a pass."""
         return joined([self._pass(tiles[first : first + self._rows]) for first in range(0, len(tiles), self._rows)])
 
-    def _pass(self, tiles: Pixels) -> View:
+    def _pass(self, tiles: Pixels) -> ForwardOutputs:
         filled = np.zeros((self._rows, *tiles.shape[1:]), np.uint8)
         filled[: len(tiles)] = tiles
         self._beat()
@@ -166,7 +166,7 @@ class FixedShape:
             raise DependencyDown("device memory", "a float32 pass does not fit") from error
         kept = len(tiles)
         margins = Margins._make(column[:kept] for column in view.margins)
-        return View(margins, view.embeddings[:kept], view.lengths[:kept])
+        return ForwardOutputs(margins, view.embeddings[:kept], view.lengths[:kept])
 
 
 def guarded(look: Callable[[Given], Seen], given: Given) -> Seen:
@@ -185,10 +185,10 @@ def guarded(look: Callable[[Given], Seen], given: Given) -> Seen:
         raise
 
 
-def joined(views: Sequence[View]) -> View:
+def joined(views: Sequence[ForwardOutputs]) -> ForwardOutputs:
     """Put views under one another."""
     margins = (np.concatenate(columns) for columns in zip(*(view.margins for view in views), strict=True))
-    return View(
+    return ForwardOutputs(
         Margins._make(margins),
         np.concatenate([view.embeddings for view in views]),
         np.concatenate([view.lengths for view in views]),

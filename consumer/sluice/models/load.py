@@ -1,4 +1,4 @@
-"""Settings in, a running lane out: the one place that puts the models together."""
+"""Settings in, a running inference worker out: the one place that puts the models together."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,19 +13,19 @@ from sluice.core.metrics import MetricName, Observe, unobserved
 from sluice.models import aesthetic, bundle, plugin
 from sluice.models.clip import PromptEncoder, Tokenizer, Vector, undirected
 from sluice.models.degenerate import REMEDY
-from sluice.models.forward import Eyes, FixedShape, Look, Passes
+from sluice.models.forward import FixedShape, Forward, ForwardPass, ForwardPasses
 from sluice.models.guard_band import BFLOAT16_WIDENS, FLOAT32_BAND, GuardBand
 from sluice.models.layout import IMAGE_SIZE, part
 from sluice.models.safety import SafetyHead
 from sluice.models.scorer import Count, Extras, Scorer, Text
 from sluice.models.towers import Attestation, VisionTower, attest, text_tower
-from sluice.models.worker import FLOAT32_SCATTER, Lane, Pulse
+from sluice.models.worker import FLOAT32_SCATTER, InferenceWorker, PassWatchdog
 from sluice.moderation.values import Pixels
 from sluice.settings import Models, Precision
 from sluice_schemas import ModelRef
 
 CPU_ROWS = 16
-"""Most tiles in one pass on a CPU: more gains nothing there, and each pass must end well before the lane's timeout."""
+"""Most tiles in one pass on a CPU: more gains nothing there, and each pass must end well before its timeout."""
 
 FIXED_ROWS = {"cpu": 1, "cuda": 8}
 """Tiles in a fixed-shape pass. One gives the reference's answer for the image alone, bit for bit; a GPU needs several
@@ -64,7 +64,7 @@ def load(
     observe: Observe = unobserved,
     clock: Callable[[], float] = time.monotonic,
     turning: Turning = _nowhere_else,
-) -> Lane:
+) -> InferenceWorker:
     """Verify the weights, attest the towers, put everything on the device, look once, and start the lane.
 
     `turning` tells, from the checkpoint's thresholds by concept id, every cosine around which a policy decides.
@@ -72,7 +72,7 @@ def load(
     """
     placed = place(models)
     extras = _extras(models, placed)
-    pulse = Pulse(clock)
+    pulse = PassWatchdog(clock)
 
     def count(name: MetricName, how_many: int) -> None:
         observe(name, float(how_many), {})
@@ -88,11 +88,11 @@ def load(
     pulse.rest()
     width = _band(models, placed.dtype, moved)
     scorer = Scorer(look, look_again, GuardBand(width, turning(exact.head.threshold_by_id)), text, extras, count)
-    return Lane(
+    return InferenceWorker(
         scorer,
         references(placed, extras),
         pulse,
-        timeout_s=models.lane_timeout_s,
+        timeout_s=models.pass_timeout_s,
         tolerance=max(width, WIDER * moved, FLOAT32_SCATTER),
     )
 
@@ -127,22 +127,24 @@ def references(placed: Placed, extras: Extras) -> tuple[ModelRef, ...]:
     return (*refs, *(model.ref for model in extras.plugins))
 
 
-def _looks(models: Models, placed: Placed, exact: Eyes, pulse: Pulse, count: Count) -> tuple[Look, Look]:
+def _looks(
+    models: Models, placed: Placed, exact: Forward, pulse: PassWatchdog, count: Count
+) -> tuple[ForwardPass, ForwardPass]:
     """Return the fast way to look, in as large passes as allowed, and the exact one, of fixed shape."""
     fast = exact if placed.dtype == torch.float32 else _eyes(placed, placed.dtype)
-    rows = min(models.lane_batch, CPU_ROWS) if placed.device.type == "cpu" else models.lane_batch
+    rows = min(models.max_pass_tiles, CPU_ROWS) if placed.device.type == "cpu" else models.max_pass_tiles
     return (
-        Passes(fast, rows, beat=pulse.beat, on_split=lambda: count("sluice.lane.splits", 1)),
+        ForwardPasses(fast, rows, beat=pulse.beat, on_split=lambda: count("sluice.inference.splits", 1)),
         FixedShape(exact, FIXED_ROWS[placed.device.type], beat=pulse.beat),
     )
 
 
-def _eyes(placed: Placed, dtype: torch.dtype) -> Eyes:
+def _eyes(placed: Placed, dtype: torch.dtype) -> Forward:
     read, found, device = placed.bundle, placed.attestation, placed.device
     clip_tower = None
     if not found.same_tower:
         clip_tower = VisionTower(read.clip_config.vision_config, part(read.clip, "vision_model."), device, dtype)
-    return Eyes(
+    return Forward(
         tower=VisionTower(read.checker_config.vision_config, part(read.checker, "vision_model."), device, dtype),
         head=SafetyHead.of(read.checker, device),
         clip_tower=clip_tower,
@@ -193,7 +195,7 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _warm(look: Look, look_again: Look, tiles: int) -> float:
+def _warm(look: ForwardPass, look_again: ForwardPass, tiles: int) -> float:
     """Look at noise in both ways and return the largest difference of a cosine between them.
 
     Kernels load now; weights that give nothing meaningful, or the same for noise and for black, show now.

@@ -1,7 +1,7 @@
 """Further models as second opinions: what one must offer, and how it is found.
 
 A plug-in is an entry point in the group `sluice.models` that names a callable without arguments returning a `Model`.
-It is asked in the lane's thread, after the checker, and sees the whole first frame as uint8 RGB, (h, w, 3), upright, in
+It runs in the inference thread, after the checker. It sees the whole first frame as uint8 RGB, (h, w, 3), upright, in
 sRGB, on white, made small in the way that its `thumbnail` says. What it raises makes the one image it was raised for
 indeterminate; for want of memory it is asked again with fewer. One that has an attribute `labels`, all labels that its
 scores may bear, spares its users a policy that asks for another: that is refused, since no picture could be judged.

@@ -11,7 +11,7 @@ from sluice.core.errors import Rejection, Unscorable
 from sluice.core.metrics import MetricName
 from sluice.models.aesthetic import Affine
 from sluice.models.clip import Ids, Prompt, PromptEncoder, Tokenizer, Vector, agreement, undirected
-from sluice.models.forward import Look, View, guarded
+from sluice.models.forward import ForwardOutputs, ForwardPass, guarded
 from sluice.models.guard_band import GuardBand
 from sluice.models.plugin import LABEL, OLDER, Model
 from sluice.models.safety import IDS
@@ -44,7 +44,7 @@ class Extras:
 class _Seen:
     """Everything computed for a batch, before it is told apart by picture."""
 
-    view: View
+    view: ForwardOutputs
     again: NDArray[np.bool_]
     prompts: Sequence[Prompt | None]
     texts: dict[Ids, Vector]
@@ -55,8 +55,8 @@ class _Seen:
 class Scorer:
     """Scores pictures. `look` is fast; `look_again` has a fixed shape and float32."""
 
-    look: Look
-    look_again: Look
+    look: ForwardPass
+    look_again: ForwardPass
     band: GuardBand
     text: Text
     extras: Extras = field(default_factory=Extras)
@@ -82,12 +82,12 @@ class Scorer:
         prompts = [None if job.prompt is None else self.text.tokenizer(job.prompt) for job in jobs]
         texts = guarded(self.text.encoder, [ids for prompt in prompts if prompt for ids in prompt.sequences])
         if lost := sum(bool(prompt and undirected(prompt.sequences, texts)) for prompt in prompts):
-            self.count("sluice.lane.no_direction", lost)
+            self.count("sluice.inference.no_direction", lost)
         return _Seen(view, again, prompts, texts, self._opinions(jobs))
 
     def _look_twice(
         self, tiles: Pixels, of: NDArray[np.intp], exact: NDArray[np.bool_]
-    ) -> tuple[View, NDArray[np.bool_]]:
+    ) -> tuple[ForwardOutputs, NDArray[np.bool_]]:
         """Look, then again in float32 at the tiles in the guard band, without a meaning, or asked for so.
 
         `of` (N,) numbers the images that tiles are of.
@@ -98,13 +98,13 @@ class Scorer:
         rows = np.flatnonzero(again)
         if len(rows):
             view = view.replace(rows, self.look_again(tiles[rows]))
-        self.count("sluice.lane.images", int(of[-1]) + 1)
+        self.count("sluice.inference.images", int(of[-1]) + 1)
         if again.any():
-            self.count("sluice.lane.rechecks", len(np.unique(of[again])))
+            self.count("sluice.inference.rechecks", len(np.unique(of[again])))
         if aimless.any():
-            self.count("sluice.lane.no_direction", len(np.unique(of[aimless])))
+            self.count("sluice.inference.no_direction", len(np.unique(of[aimless])))
         if (broken & ~aimless).any():
-            self.count("sluice.lane.non_finite", len(np.unique(of[broken & ~aimless])))
+            self.count("sluice.inference.non_finite", len(np.unique(of[broken & ~aimless])))
         return view, again
 
     def _opinions(self, jobs: Sequence[Job]) -> list[tuple[Score, ...]]:

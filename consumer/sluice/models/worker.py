@@ -1,4 +1,4 @@
-"""The lane: one thread that owns the models and their device. Jobs go in, a future of scores comes out.
+"""The inference worker: one thread that owns the models and their device. Jobs go in, a future of scores comes out.
 
 Batches are scored in the order they come, so that no early one is overtaken again and again while everything behind it
 waits to land. How many there are is the loop's business. Nothing here decides what a hung device means: `check` says
@@ -20,8 +20,8 @@ Answers = list[Scores | Rejection]
 Score = Callable[[Sequence[Job]], Answers]
 _Turn = tuple[Sequence[Job], Began, Future[Answers]]
 
-DIED = "the model lane died"
-CLOSED = "the model lane is closed"
+DIED = "the inference worker died"
+CLOSED = "the inference worker is closed"
 FLOAT32_SCATTER = 1e-4
 """Between machines and releases of torch, scores in float32 differ by some 1e-6."""
 NO_ROOM = ("device memory", "one image does not fit")
@@ -30,7 +30,7 @@ BUGS = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError, R
 """What torch, a tokenizer or a plug-in raises when it cannot cope with an input."""
 
 
-class Pulse:
+class PassWatchdog:
     """When the device last showed life: beaten before each pass, still while there is nothing to do."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -52,14 +52,14 @@ class Pulse:
         return 0.0 if beaten_at_s is None else self._clock() - beaten_at_s
 
 
-class Lane:
+class InferenceWorker:
     """Scores batches one after the other in a thread of its own; built running."""
 
     def __init__(
         self,
         score: Score,
         models: Sequence[ModelRef],
-        pulse: Pulse,
+        pulse: PassWatchdog,
         *,
         timeout_s: float,
         tolerance: float = FLOAT32_SCATTER,
@@ -74,7 +74,7 @@ class Lane:
         self._running: Future[Answers] | None = None
         self._closed = False
         # A daemon: a thread that hangs in a driver must not keep the process from leaving.
-        self._thread = Thread(target=self._run, name="sluice-lane", daemon=True)
+        self._thread = Thread(target=self._run, name="sluice-inference", daemon=True)
         self._thread.start()
 
     @property
@@ -88,9 +88,9 @@ class Lane:
         return self._tolerance
 
     def submit(self, jobs: Sequence[Job], begun: Began = lambda: None, *, ahead: bool = False) -> Future[Answers]:
-        """Queue a batch, `ahead` of all that wait or behind; `begun` is called in the lane's thread at its turn.
+        """Queue a batch, `ahead` of all that wait or behind; `begun` is called in the inference thread at its turn.
 
-        Raises DeviceLost when the lane is closed or dead. The future may raise DependencyDown (no memory for now) or
+        Raises DeviceLost when the worker is closed or dead. The future may raise DependencyDown (no memory for now) or
         DeviceLost.
         """
         future: Future[Answers] = Future()
@@ -111,7 +111,7 @@ class Lane:
         if not self._thread.is_alive():
             return DIED
         if self._pulse.silent_s > self._timeout_s:
-            return f"a model pass takes longer than models.lane_timeout_s ({self._timeout_s:g} s)"
+            return f"a model pass takes longer than models.pass_timeout_s ({self._timeout_s:g} s)"
         return ""
 
     def check(self) -> None:

@@ -1,20 +1,20 @@
-"""Canaries: known pictures, judged beside the real ones by the same decoders, lane and policy, and never published.
+"""Self-test: known pictures, judged beside the real ones by the same decoders, models and policy, and never published.
 
-Their answers are known, or are the first ones that the lane gave in float32, looked at one by one. Whoever answers
-differently later may have misjudged real pictures, too: nothing further is published. So may whoever answers alike for
-different pictures, or with nothing but zeros, whatever the answers that are known.
+Their answers are known, or are the first ones of this process, computed in float32 and one by one. A process that later
+answers differently may have misjudged real pictures, too: it publishes nothing further. The same holds for a process
+that answers alike for different pictures, or with nothing but zeros, whatever the known answers are.
 """
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
-from sluice.core.errors import DependencyDown, Rejection, WrongCanary
+from sluice.core.errors import DependencyDown, Rejection, SelfTestFailed
 from sluice.core.metrics import Observe
 from sluice.moderation.values import Decision, Job, Picture, Scores
 
 AGAIN_S = 1.0
-"""Seconds until a canary is asked again that could not be judged for want of a decoder or of memory."""
+"""Seconds until a known picture is asked again that could not be judged for want of a decoder or of memory."""
 
 CROWDED = frozenset({"decode_stalled", "decode_timeout", "decoder_crash", "decoder_memory"})
 """What a crowded machine, or a killer of processes, may do to any picture: no answer, and no wrong one either."""
@@ -23,13 +23,13 @@ ALIKE = 1e-4
 """Of different pictures some cosine lies further apart than this: by 0.1 and more, be the weights trained or random."""
 
 NOTHING = 0.01
-"""Of some canary some cosine lies further from 0 than this. An embedding without direction has cosines of exactly 0."""
+"""Some cosine of some known picture is further from 0 than this. An embedding without direction has cosines of 0."""
 
 HINT = "nothing further is published; a new process loads and attests anew, and if that does not help: sluice doctor"
 
 
 @dataclass(frozen=True, slots=True)
-class Canary:
+class KnownPicture:
     """A known picture, its prompt and, once it is known, what the models must say of them."""
 
     name: str
@@ -39,8 +39,8 @@ class Canary:
 
 
 @dataclass(frozen=True, slots=True)
-class Road:
-    """What a canary is judged by; `score` puts its jobs before those that wait."""
+class Judge:
+    """What a known picture is judged by; `score` puts its jobs before those that wait."""
 
     picture: Callable[[bytes], Future[Picture]]
     score: Callable[[Sequence[Job]], Future[list[Scores | Rejection]]]
@@ -49,7 +49,7 @@ class Road:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often canaries are asked, how late an answer may be, in seconds; how far a score may move."""
+    """How often known pictures are asked, how late an answer may be, in seconds; how far a score may move."""
 
     every_s: float
     within_s: float
@@ -64,19 +64,19 @@ class _Round:
     scores: Future[list[Scores | Rejection]] | None = None
 
 
-class Canaries:
+class SelfTest:
     """Asks without ever waiting: `turn` is called again and again by one thread, the loop's."""
 
     def __init__(
         self,
-        canaries: Sequence[Canary],
-        road: Road,
+        known_pictures: Sequence[KnownPicture],
+        road: Judge,
         pace: Pace,
         clock: Callable[[], float],
         observe: Observe,
     ) -> None:
-        self.known = list(canaries)
-        self.by_itself = not all(canary.answer for canary in canaries)
+        self.known = list(known_pictures)
+        self.by_itself = not all(known_picture.answer for known_picture in known_pictures)
         self._road = road
         self._pace = pace
         self._clock = clock
@@ -87,28 +87,28 @@ class Canaries:
         self._late = ""
         self.right = False
         for result in ("right", "wrong", "late"):
-            observe("sluice.canary.answers", 0, {"result": result})
+            observe("sluice.self_test.answers", 0, {"result": result})
 
     @property
     def answers(self) -> list[tuple[str, Scores]]:
-        """The right answers that are known, by the canaries' names."""
-        return [(canary.name, canary.answer) for canary in self.known if canary.answer]
+        """The right answers that are known, by the known pictures' names."""
+        return [(known_picture.name, known_picture.answer) for known_picture in self.known if known_picture.answer]
 
     def turn(self) -> None:
         """Ask when it is time, and look at the answers when they are there.
 
-        Raises WrongCanary when one is wrong or none came in time, and what else the lane raises.
+        Raises SelfTestFailed when one is wrong or none came in time, and what else the inference worker raises.
         """
         now = self._clock()
         if self._round is None and now >= self._due_at_s:
-            self._round = _Round([self._road.picture(canary.data) for canary in self.known])
+            self._round = _Round([self._road.picture(known_picture.data) for known_picture in self.known])
             self._begun_at_s = now if self._begun_at_s is None else self._begun_at_s
         if self._round is not None:
             self._look(self._round)
         if self._begun_at_s is not None and now - self._begun_at_s > self._pace.within_s:
-            self._observe("sluice.canary.answers", 1, {"result": "late"})
-            late = f"no canary was answered within {self._pace.within_s:g} s (canary.within_s){self._late}"
-            raise WrongCanary(f"{late}; {HINT}")
+            self._observe("sluice.self_test.answers", 1, {"result": "late"})
+            late = f"no known picture was answered within {self._pace.within_s:g} s (self_test.within_s){self._late}"
+            raise SelfTestFailed(f"{late}; {HINT}")
 
     def _look(self, asked: _Round) -> None:
         try:
@@ -126,26 +126,26 @@ class Canaries:
 
     def _jobs(self, asked: _Round) -> list[Job]:
         return [
-            Job(future.result(), canary.prompt, exact=canary.answer is None)
-            for future, canary in zip(asked.pictures, self.known, strict=True)
+            Job(future.result(), known_picture.prompt, exact=known_picture.answer is None)
+            for future, known_picture in zip(asked.pictures, self.known, strict=True)
         ]
 
     def _compare(self, pictures: Sequence[Picture], answers: Sequence[Scores | Rejection]) -> None:
         """Take the first answers for the right ones where none are known, and ask again at once; else compare."""
-        self.right = all(canary.answer for canary in self.known)
+        self.right = all(known_picture.answer for known_picture in self.known)
         for number, (picture, found) in enumerate(zip(pictures, answers, strict=True)):
-            canary = self.known[number]
+            known_picture = self.known[number]
             if isinstance(found, Rejection):
-                raise self._wrong(f"{canary.name}: {found}")
-            if canary.answer is None:
-                self.known[number] = replace(canary, answer=found)
-            elif said := self._different(canary.answer, found, picture):
-                raise self._wrong(f"{canary.name}: {said}")
-        if said := meaningless([canary.data for canary in self.known], answers):
+                raise self._wrong(f"{known_picture.name}: {found}")
+            if known_picture.answer is None:
+                self.known[number] = replace(known_picture, answer=found)
+            elif said := self._different(known_picture.answer, found, picture):
+                raise self._wrong(f"{known_picture.name}: {said}")
+        if said := meaningless([known_picture.data for known_picture in self.known], answers):
             raise self._wrong(said)
         self._round = self._begun_at_s = None
         if self.right:
-            self._observe("sluice.canary.answers", len(self.known), {"result": "right"})
+            self._observe("sluice.self_test.answers", len(self.known), {"result": "right"})
             self._due_at_s = self._clock() + self._pace.every_s
 
     def _different(self, answer: Scores, found: Scores, picture: Picture) -> str:
@@ -158,15 +158,17 @@ class Canaries:
 
     def _of(self, asked: _Round, rejection: Rejection) -> str:
         pairs = zip(self.known, asked.pictures, strict=True)
-        return next((canary.name for canary, future in pairs if future.exception() is rejection), "one of them")
+        return next(
+            (known_picture.name for known_picture, future in pairs if future.exception() is rejection), "one of them"
+        )
 
     def _again(self, why: Rejection | DependencyDown) -> None:
         self._round, self._late = None, f", at last: {why}"
         self._due_at_s = self._clock() + AGAIN_S
 
-    def _wrong(self, said: str) -> WrongCanary:
-        self._observe("sluice.canary.answers", 1, {"result": "wrong"})
-        return WrongCanary(f"canary {said}; {HINT}")
+    def _wrong(self, said: str) -> SelfTestFailed:
+        self._observe("sluice.self_test.answers", 1, {"result": "wrong"})
+        return SelfTestFailed(f"self-test: {said}; {HINT}")
 
 
 def meaningless(pictures: Sequence[bytes], answers: Sequence[Scores | Rejection]) -> str:

@@ -12,13 +12,12 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from sluice.settings.images import Fetch, Media
 from sluice.settings.judging import Models, Policy, Precision
 from sluice.settings.kafka import Kafka, Registry, SecurityProtocol, Signing, Topics
-from sluice.settings.running import Batching, Canary, DeadLetters, Fuse, Poison, Telemetry
+from sluice.settings.running import Batching, DeadLetters, Fuse, Poison, SelfTest, Telemetry
 from sluice.settings.section import MIB, Section
 
 __all__ = [
     "MIB",
     "Batching",
-    "Canary",
     "DeadLetters",
     "Fetch",
     "Fuse",
@@ -31,6 +30,7 @@ __all__ = [
     "Registry",
     "Section",
     "SecurityProtocol",
+    "SelfTest",
     "Settings",
     "Signing",
     "Telemetry",
@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     batching: Batching = Batching()
     fuse: Fuse = Fuse()
     poison: Poison = Poison()
-    canary: Canary = Canary()
+    self_test: SelfTest = SelfTest()
     fetch: Fetch = Fetch()
     media: Media = Media()
     models: Models = Models()

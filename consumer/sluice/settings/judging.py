@@ -27,16 +27,16 @@ class Models(Section):
     device: Name = Field("auto", description="`auto`, `cpu`, `cuda`, `cuda:N`. One process per GPU.")
     precision: Precision | None = Field(
         None,
-        description="Empty: float16 on a GPU, float32 on a CPU. On a CPU bfloat16 pays where the processor computes in it and fewer than about half of the tiles are looked at again (`lane.rechecks`): its guard band is eight times as wide.",
+        description="Empty: float16 on a GPU, float32 on a CPU. On a CPU bfloat16 pays where the processor computes in it and fewer than about half of the tiles are looked at again (`inference.rechecks`): its guard band is eight times as wide.",
     )
-    lane_batch: int = Field(64, ge=1, le=65_536, description="Most tiles in one forward pass.")
+    max_pass_tiles: int = Field(64, ge=1, le=65_536, description="Most tiles in one forward pass.")
     guard_band: Number = Field(
         0.002,
         ge=0,
         le=1,
         description="Scores this close to a threshold are computed again in float32. Covers fp16 rounding; with bfloat16 it is eight times as wide, and wider still where the bundle's own rounding, measured at the start, asks for it. 0 for none.",
     )
-    lane_timeout_s: Seconds = Field(120.0, description="A forward pass that takes longer means a hung device: exit 72.")
+    pass_timeout_s: Seconds = Field(120.0, description="A forward pass that takes longer means a hung device: exit 72.")
     prompt_cache: int = Field(
         4096, ge=0, le=10_000_000, description="Prompt embeddings kept: one prompt usually makes several images."
     )

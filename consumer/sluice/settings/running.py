@@ -84,7 +84,7 @@ class DeadLetters(Section):
     )
 
 
-class Canary(Section):
+class SelfTest(Section):
     """Known pictures that are judged beside the real ones and never published; `docs/health.md` says what each notices."""
 
     enabled: bool = Field(
@@ -97,11 +97,11 @@ class Canary(Section):
     )
     within_s: Seconds = Field(
         300.0,
-        description="How late an answer may be. Canaries wait for a decoder and for the batch under way, which takes minutes on a CPU with a large bundle; a pass that hangs is noticed by `models.lane_timeout_s`.",
+        description="How late an answer may be. Known pictures wait for a decoder and for the batch under way, which takes minutes on a CPU with a large bundle; a pass that hangs is noticed by `models.pass_timeout_s`.",
     )
     file: OptionalPath = Field(
         None,
-        description="Pictures and their answers, written once by `sluice models canaries --write FILE`. Empty: the answers that ship with the starter bundle; for another bundle its own first answers, in float32.",
+        description="Pictures and their answers, written once by `sluice models self-test --write FILE`. Empty: the answers that ship with the starter bundle; for another bundle its own first answers, in float32.",
     )
 
 
@@ -137,7 +137,7 @@ class Telemetry(Section):
         30.0,
         ge=0,
         le=MAX_SECONDS,
-        description="How long that server goes on after the fuse, a canary or a loss of images has stopped the consumer (exit 73, 76, 75), so that a scrape sees why. The group is left by then; a signal ends the wait.",
+        description="How long that server goes on after the fuse, the self-test or a loss of images has stopped the consumer (exit 73, 76, 75), so that a scrape sees why. The group is left by then; a signal ends the wait.",
     )
     lag_every_s: Seconds = Field(5.0, description="How often the brokers are asked how far the partitions reach.")
     heartbeat_file: OptionalPath = Field(

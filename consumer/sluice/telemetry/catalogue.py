@@ -136,11 +136,13 @@ METRICS: Mapping[MetricName, MetricSpec] = {
         "{dependency}", "Whether batches wait for a dependency, 0 or 1", {"dependency": ()}
     ),
     "sluice.breaker.open": _gauge("{store}", "Stores that are given a rest after a run of failures"),
-    "sluice.lane.images": _counter("{image}", "Images scored, two canaries a minute among them"),
-    "sluice.lane.rechecks": _counter("{image}", "Images near a threshold, of which tiles were scored again in float32"),
-    "sluice.lane.splits": _counter("{batch}", "Forward passes halved for want of device memory"),
-    "sluice.lane.non_finite": _counter("{image}", "Images with scores that were not finite"),
-    "sluice.lane.no_direction": _counter(
+    "sluice.inference.images": _counter("{image}", "Images scored, two known pictures a minute among them"),
+    "sluice.inference.rechecks": _counter(
+        "{image}", "Images near a threshold, of which tiles were scored again in float32"
+    ),
+    "sluice.inference.splits": _counter("{batch}", "Forward passes halved for want of device memory"),
+    "sluice.inference.non_finite": _counter("{image}", "Images with scores that were not finite"),
+    "sluice.inference.no_direction": _counter(
         "{image}", "Images with an embedding, theirs or the prompt's, that was zero or of no sane length"
     ),
     "sluice.decoder.deaths": _counter(
@@ -150,7 +152,7 @@ METRICS: Mapping[MetricName, MetricSpec] = {
     ),
     "sluice.model.load.time": _gauge("s", "Time the models took to verify, load and look once"),
     "sluice.ready": _gauge("{replica}", "Whether this process is able to judge, 0 or 1"),
-    "sluice.canary.answers": _counter(
+    "sluice.self_test.answers": _counter(
         "{answer}", "Known pictures judged, by how they were answered", {"result": ("right", "wrong", "late")}
     ),
     "hw.gpu.utilization": _gauge("1", "Share of the time the GPU was busy, 0 to 1", _GPU),

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sluice.core.errors import BadSettings, Fatal, TooManyDeadLetters, WrongCanary
+from sluice.core.errors import BadSettings, Fatal, SelfTestFailed, TooManyDeadLetters
 from sluice.core.metrics import Observe
 from sluice.telemetry.metrics import Meter
 
@@ -42,27 +42,27 @@ class Health:
         self._observe = observe
         self._ready_file = ready_file
         self._turned_at_s: float | None = None
-        self._lane: Callable[[], str] = str
+        self._inference: Callable[[], str] = str
         self._models = Check(ok=False, found="loading")
-        self._canaries = Check(ok=True, found="none are asked")
+        self._self_test = Check(ok=True, found="none are asked")
         self._fuse = Check(ok=True, found="whole")
         self._judging = Check(ok=False, found="starting")
         self._group = Check(ok=False, found="not asked yet")
         self._ready = False
         observe("sluice.ready", 0, {})
 
-    def loaded(self, found: str, lane: Callable[[], str]) -> None:
-        """Say that the models are attested and loaded; `lane` tells why their device is lost, empty while it is not."""
+    def loaded(self, found: str, inference: Callable[[], str]) -> None:
+        """Note that the models are attested and loaded. `inference` returns why their device is lost, else ""."""
         self._models = Check(ok=True, found=found)
-        self._lane = lane
+        self._inference = inference
 
     def turned(self) -> None:
         """Say that the loop turns."""
         self._turned_at_s = self._clock()
 
     def answered(self, found: str, *, right: bool) -> None:
-        """Say how the canaries were answered."""
-        self._canaries = Check(right, found)
+        """Say how the known pictures were answered."""
+        self._self_test = Check(right, found)
 
     @contextmanager
     def judging(self) -> Iterator[None]:
@@ -89,18 +89,18 @@ class Health:
         return self._group.ok and self._judging.ok
 
     def stopped(self, error: Fatal) -> None:
-        """Say for what the consumer stopped; its lane is closed by then, and no sign of anything."""
-        self._lane = str
+        """Say for what the consumer stopped; its inference worker is closed by then, and no sign of anything."""
+        self._inference = str
         if isinstance(error, TooManyDeadLetters):
             self._fuse = Check(ok=False, found=str(error))
-        if isinstance(error, WrongCanary):
-            self._canaries = Check(ok=False, found=str(error))
+        if isinstance(error, SelfTestFailed):
+            self._self_test = Check(ok=False, found=str(error))
         self._judging = Check(ok=False, found=f"stopped: {type(error).__name__}")
 
     def live(self) -> Checks:
-        """Whether a new process would help: the loop turns and the lane answers. Brokers and lag do not count."""
-        trouble = self._lane()
-        return {"loop": self._loop(), "lane": Check(not trouble, trouble or "answers")}
+        """Whether a new process would help: the loop turns and inference goes on. Brokers and lag do not count."""
+        trouble = self._inference()
+        return {"loop": self._loop(), "inference": Check(not trouble, trouble or "answers")}
 
     def started(self) -> Checks:
         """Whether the models are attested and loaded."""
@@ -110,7 +110,7 @@ class Health:
         """Whether images can be judged and their verdicts published."""
         return {
             "models": self._models,
-            "canaries": self._canaries,
+            "self_test": self._self_test,
             "fuse": self._fuse,
             "group": self._group,
             "judging": self._judging,
@@ -146,7 +146,7 @@ def _touch(ready_file: Path) -> None:
         ) from error
 
 
-class Pulse:
+class HeartbeatFile:
     """Called on every turn of the loop; touches files at most every `every_s` seconds of `clock`.
 
     A file that cannot be written any more stops no judging; that is said once.

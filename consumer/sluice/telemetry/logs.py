@@ -54,7 +54,7 @@ def configure(level: str, form: Literal["auto", "console", "json"]) -> None:
         cache_logger_on_first_use=True,
     )
     lines = logging.StreamHandler(sys.stderr)
-    lines.addFilter(Seldom(time.monotonic))
+    lines.addFilter(RateLimitFilter(time.monotonic))
     lines.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -66,7 +66,7 @@ def configure(level: str, form: Literal["auto", "console", "json"]) -> None:
         logging.getLogger(library).setLevel(least)
 
 
-class Seldom(logging.Filter):
+class RateLimitFilter(logging.Filter):
     """Lets an event (of one dependency) through once in `every_s` seconds; the next line says how many were not."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from sluice.core.errors import Fatal, ImagesExpired, TooManyDeadLetters, WrongCanary
+from sluice.core.errors import Fatal, ImagesExpired, SelfTestFailed, TooManyDeadLetters
 from sluice.core.log_events import EventName, log_event
 from sluice.settings import Settings, Telemetry
 from sluice.telemetry import exposition, gpu, http, process
@@ -39,14 +39,14 @@ class Loaded(Protocol):
 
 _STOPPED: Mapping[type[Fatal], EventName] = {
     TooManyDeadLetters: "fuse_blown",
-    WrongCanary: "canary_wrong",
+    SelfTestFailed: "self_test_failed",
     ImagesExpired: "stopped",
 }
 """Errors by which the consumer stops itself, so that a new life at once would only come to the same end."""
 
 
 @dataclass(frozen=True, slots=True)
-class Watchers:
+class Observability:
     """Made once a process."""
 
     meter: Meter
@@ -94,12 +94,12 @@ class Watchers:
 
         return look
 
-    def loaded(self, bundle: str, seconds: float, lane: "Loaded") -> None:
+    def loaded(self, bundle: str, seconds: float, inference: "Loaded") -> None:
         """Say that the models are attested and loaded, and, of a demonstration's, that they are no more than that."""
         self.meter("sluice.model.load.time", seconds, {})
-        self.health.loaded(f"{bundle}, attested", lambda: lane.trouble)
+        self.health.loaded(f"{bundle}, attested", lambda: inference.trouble)
         log_event("models_loaded", bundle=bundle, seconds=round(seconds, 3))
-        if any(model.id == DEMONSTRATION for model in lane.provenance):
+        if any(model.id == DEMONSTRATION for model in inference.provenance):
             log_event("demonstration_weights", bundle=bundle, advice=REAL_MODELS)
 
     @contextmanager

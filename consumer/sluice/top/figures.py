@@ -6,7 +6,7 @@ from typing import Literal
 
 from sluice.stream.lag import NEVER_S
 from sluice.top.recent import Recent, together
-from sluice.top.scrape import READY, Silence
+from sluice.top.scrape import READY, ScrapeFailed
 
 Level = Literal["ok", "warn", "bad"]
 
@@ -16,7 +16,7 @@ AGE = "sluice_event_age_seconds"
 LAG, LAG_AGE, DRAIN = "kafka_consumer_group_lag", "sluice_lag_age_seconds", "sluice_lag_drain_time_seconds"
 ACTIVITY, STAGE = "sluice_activity_time_seconds_total", "sluice_stage_duration_seconds_sum"
 FUSE, PAUSED, WAITING = "sluice_fuse_level", "sluice_paused", "sluice_dependency_waiting"
-CANARIES = "sluice_canary_answers_total"
+SELF_TEST = "sluice_self_test_answers_total"
 TROUBLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "dead letters": ("sluice_dead_letters_total", ("stage", "reason")),
     "aborted": ("sluice_transactions_aborted_total", ()),
@@ -24,7 +24,7 @@ TROUBLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "rebalances": ("sluice_rebalances_total", ("kind",)),
     "pauses": ("sluice_dependency_down_total", ("dependency",)),
     "decoder deaths": ("sluice_decoder_deaths_total", ("reason",)),
-    "canaries": (CANARIES, ("result",)),
+    "self_test": (SELF_TEST, ("result",)),
 }
 """What may have gone wrong, the counter that tells, and the labels that tell it apart."""
 
@@ -119,7 +119,7 @@ class Sight:
     gpus: tuple[Gpu, ...]
 
 
-def sight(answers: Mapping[str, Recent | Silence]) -> Sight:
+def sight(answers: Mapping[str, Recent | ScrapeFailed]) -> Sight:
     """Return what the answers of consumers, by their names, say together."""
     heard = {name: answer for name, answer in answers.items() if isinstance(answer, Recent)}
     found = [lag for name, recent in heard.items() for lag in _lags(name, recent)]
@@ -133,8 +133,8 @@ def sight(answers: Mapping[str, Recent | Silence]) -> Sight:
     return Sight(total, consumers, ordered, gpus)
 
 
-def _consumer(name: str, answer: Recent | Silence) -> Consumer:
-    if isinstance(answer, Silence):
+def _consumer(name: str, answer: Recent | ScrapeFailed) -> Consumer:
+    if isinstance(answer, ScrapeFailed):
         return Consumer(name, "bad", f"no answer: {answer.why}", "SluiceReplicaDown")
     figures = _figures(answer, list(_lags(name, answer)), answer.gauge(DRAIN) or 0.0)
     return Consumer(name, *_state(answer, figures), figures)
@@ -211,11 +211,11 @@ def _where(figures: Figures) -> str:
 
 def _unfit(recent: Recent) -> tuple[str, str] | None:
     """Return why a consumer may not judge, and a runbook; None if it may."""
-    canaries = recent.gains(CANARIES, "result")
+    answers = recent.gains(SELF_TEST, "result")
     if (recent.gauge(FUSE) or 0.0) >= 1:
         return "fuse blown: too many dead letters", "SluiceFuseNearBlowing"
-    if wrong := next((result for result in ("wrong", "late") if canaries.get(result)), ""):
-        return f"canary {wrong}", "SluiceCanaryWrong"
+    if wrong := next((result for result in ("wrong", "late") if answers.get(result)), ""):
+        return f"self-test {wrong}", "SluiceSelfTestFailed"
     if recent.gauge(READY) == 0:
         return "not ready: " + (", ".join(recent.failing) or "starting or leaving"), "SluiceNotReady"
     return None

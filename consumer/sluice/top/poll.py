@@ -8,16 +8,16 @@ from typing import Self
 
 from sluice.top.figures import Sight, sight
 from sluice.top.recent import History, Recent
-from sluice.top.scrape import Page, Silence, scrape
+from sluice.top.scrape import Page, ScrapeFailed, scrape
 
 WINDOW_S = 10.0  # shorter, and one slow batch moves every figure
 TIMEOUT_S = 2.0
 KEPT_RATES = 40
 
-Ask = Callable[[str], Page | Silence]
+Ask = Callable[[str], Page | ScrapeFailed]
 
 
-def ask(base: str) -> Page | Silence:
+def ask(base: str) -> Page | ScrapeFailed:
     """Ask one consumer over HTTP."""
     return scrape(base, TIMEOUT_S)
 
@@ -36,7 +36,7 @@ class Poll:
         self._ask = ask
         self._histories = {name: History(WINDOW_S) for name in targets}
         self._threads = ThreadPoolExecutor(len(targets), thread_name_prefix="ask")
-        self._asked: dict[str, Future[Page | Silence]] = {}
+        self._asked: dict[str, Future[Page | ScrapeFailed]] = {}
         self._rates: deque[float] = deque(maxlen=KEPT_RATES)
 
     def __enter__(self) -> Self:
@@ -60,8 +60,8 @@ class Poll:
         self._rates.append(seen.total.judged_per_s)
         return seen
 
-    def _answer(self, name: str) -> Recent | Silence:
+    def _answer(self, name: str) -> Recent | ScrapeFailed:
         if not self._asked[name].done():
-            return Silence("dawdles")
+            return ScrapeFailed("dawdles")
         answer = self._asked.pop(name).result()
-        return answer if isinstance(answer, Silence) else self._histories[name].add(self._clock(), answer)
+        return answer if isinstance(answer, ScrapeFailed) else self._histories[name].add(self._clock(), answer)

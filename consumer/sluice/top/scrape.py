@@ -33,7 +33,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
+class ScrapeFailed:
     """There is no page, and why not in a few words."""
 
     why: str
@@ -53,22 +53,22 @@ def parse(text: str) -> Page:
     return Page(counters, gauges)
 
 
-def scrape(base: str, timeout_s: float, clock: Callable[[], float] = time.monotonic) -> Page | Silence:
+def scrape(base: str, timeout_s: float, clock: Callable[[], float] = time.monotonic) -> Page | ScrapeFailed:
     """Fetch and read the page of the consumer at `base`, such as `http://host:9464`, within `timeout_s`."""
     deadline = Deadline.after(timeout_s, clock)
     try:
         status, body = _get(f"{base}/metrics", deadline)
         if status != HTTPStatus.OK:
-            return Silence(f"HTTP status {status}")
+            return ScrapeFailed(f"HTTP status {status}")
         page = parse(body.decode())
         unready = any(name == READY and not value for (name, _), value in page.gauges.items())
         return replace(page, failing=_failing(_get(f"{base}/readyz", deadline)[1])) if unready else page
     except httpcore.TimeoutException:
-        return Silence(f"no answer within {timeout_s:g} s")
+        return ScrapeFailed(f"no answer within {timeout_s:g} s")
     except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-        return Silence(str(error).rpartition("] ")[2].lower() or "hung up")
+        return ScrapeFailed(str(error).rpartition("] ")[2].lower() or "hung up")
     except (ValueError, LookupError, TypeError, AttributeError):
-        return Silence("answers, but not as a consumer does")
+        return ScrapeFailed("answers, but not as a consumer does")
 
 
 def _get(url: str, deadline: Deadline) -> tuple[int, bytes]:

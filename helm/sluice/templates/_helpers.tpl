@@ -34,7 +34,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if not $given.kafka.bootstrap_servers }}{{ $_ := unset $given.kafka "bootstrap_servers" }}{{ end -}}
 {{- $decided := dict "telemetry" (dict "http_host" "0.0.0.0" "http_port" 9464) "poison" (dict "journal_folder" "/run/sluice") -}}
 {{- if .Values.policyFile }}{{ $_ := set $decided "policy" (dict "file" "/etc/sluice/config/policy.yaml") }}{{ end -}}
-{{- if .Values.canaryFile }}{{ $_ := set $decided "canary" (dict "file" "/etc/sluice/config/canaries.json") }}{{ end -}}
+{{- if .Values.selfTestFile }}{{ $_ := set $decided "self_test" (dict "file" "/etc/sluice/config/self_test.json") }}{{ end -}}
 {{- mergeOverwrite $advised $given $decided | toYaml -}}
 {{- end -}}
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from sluice.models.forward import Eyes
+from sluice.models.forward import Forward
 from tests.bench.bundles import Size
 from tests.bench.eyes import EDGE, eyes, noise, placed
 from tests.bench.gpu.ways import OneAhead, Way, compiled, eager, graphed
@@ -57,7 +57,7 @@ def rows(plan: Plan) -> Iterator[Row]:
             yield Row(precision(dtype), towers, name, batch, per_s)
 
 
-def ways(looks: Mapping[tuple[torch.dtype, int], Eyes], batch: int) -> dict[tuple[torch.dtype, int, str], Way]:
+def ways(looks: Mapping[tuple[torch.dtype, int], Forward], batch: int) -> dict[tuple[torch.dtype, int, str], Way]:
     """Return every way that needs no compiler, for passes of this size."""
     found: dict[tuple[torch.dtype, int, str], Way] = {}
     for (dtype, towers), look in looks.items():

@@ -51,7 +51,7 @@ def ceilings(device: torch.device, edge: int = EDGE) -> Iterator[Ceiling]:
 
 
 def readings(where: Placed, seconds: float = 0.25) -> Iterator[Reading]:
-    """Let the text tower embed prompts of each length, in the float32 the lane uses and in float16."""
+    """Let the text tower embed prompts of each length, in the float32 the inference worker uses and in float16."""
     for tokens in LENGTHS:
         works = {name: _reading(where, dtype, tokens) for name, dtype in _PRECISIONS.items()}
         found = in_turn(f"{tokens} tokens", works, base="float32", rounds=3, seconds=seconds)

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from sluice.models.clip import unit
-from sluice.models.forward import Eyes, View, measured
+from sluice.models.forward import Forward, ForwardOutputs, measured
 from sluice.models.safety import SafetyHead
 from sluice.moderation.values import Pixels
 
 EDGE = 224
 WARM_UPS = 3
-Way = Callable[[Sequence[Pixels]], list[View]]
+Way = Callable[[Sequence[Pixels]], list[ForwardOutputs]]
 """Look at passes of one shape, one after the other."""
 
 Embed = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -23,12 +23,12 @@ Recorded = tuple[Callable[[], object], tuple[Tensor, Tensor]]
 """Runs once more what was recorded; and the tensors in which every run leaves its results."""
 
 
-def eager(look: Eyes) -> Way:
-    """Look as the lane does: copy, compute, fetch, decide, then the next pass."""
+def eager(look: Forward) -> Way:
+    """Look as the inference worker does: copy, compute, fetch, decide, then the next pass."""
     return lambda passes: [look(tiles) for tiles in passes]
 
 
-def compiled(look: Eyes) -> Eyes:
+def compiled(look: Forward) -> Forward:
     """Compile the towers, in place, one shape at a time; off a GPU without the code generator, which takes minutes."""
     cuda = look.head.projection.device.type == "cuda"
     for tower in filter(None, (look.tower, look.clip_tower)):
@@ -36,7 +36,7 @@ def compiled(look: Eyes) -> Eyes:
     return look
 
 
-def graphed(look: Eyes, rows: int) -> Way:
+def graphed(look: Forward, rows: int) -> Way:
     """Replay a recorded pass of `rows` tiles instead of launching each kernel from Python."""
     replay = Recording(look.embed, rows, look.head.projection.device)
     return lambda passes: [_view(look.head, *replay(torch.from_numpy(tiles))) for tiles in passes]
@@ -88,7 +88,7 @@ class OneAhead:
     Two slots take turns. Each has pinned memory for its tiles and results, since only such copies do not wait.
     """
 
-    def __init__(self, look: Eyes, rows: int, embed: Embed | None = None) -> None:
+    def __init__(self, look: Forward, rows: int, embed: Embed | None = None) -> None:
         device = look.head.projection.device
         copying = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         width = len(look.head.projection)
@@ -96,11 +96,11 @@ class OneAhead:
         self._head = on_host(look.head)
         self._slots = [_Slot(embed or look.embed, (rows, width, own), device, copying) for _ in range(2)]
 
-    def __call__(self, passes: Sequence[Pixels]) -> list[View]:
+    def __call__(self, passes: Sequence[Pixels]) -> list[ForwardOutputs]:
         """Look at passes of `rows` tiles."""
         return list(self._views(passes))
 
-    def _views(self, passes: Sequence[Pixels]) -> Iterator[View]:
+    def _views(self, passes: Sequence[Pixels]) -> Iterator[ForwardOutputs]:
         before: _Slot | None = None
         for number, tiles in enumerate(passes):
             slot = self._slots[number % 2]
@@ -154,5 +154,5 @@ def on_host(head: SafetyHead) -> SafetyHead:
     return dataclasses.replace(head, special_care=head.special_care.cpu(), concepts=head.concepts.cpu())
 
 
-def _view(head: SafetyHead, embeddings: Tensor, clip: Tensor) -> View:
-    return View(head.judge(embeddings), unit(clip.cpu().numpy()), measured(embeddings, clip))
+def _view(head: SafetyHead, embeddings: Tensor, clip: Tensor) -> ForwardOutputs:
+    return ForwardOutputs(head.judge(embeddings), unit(clip.cpu().numpy()), measured(embeddings, clip))

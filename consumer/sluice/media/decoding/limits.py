@@ -58,7 +58,7 @@ class Limits:
         )
 
     def of_ours(self) -> Self:
-        """Return what holds for pictures of our own, warm-up and canaries: any format, and no bound below its default.
+        """Return what holds for pictures of our own, warm-up and self-test: any format, and no bound below its default.
 
         They are cut into tiles by the default, so that their answers do not depend on settings.
         """

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from sluice.core.log_events import log_event
 from sluice.core.metrics import Observe
+from sluice.kafka import preflight
 from sluice.kafka.client import (
     Config,
     OpenConsumer,
@@ -27,16 +28,15 @@ from sluice.kafka.client import (
 )
 from sluice.kafka.codec import Codec, framing_of, signing_of
 from sluice.kafka.committer import Connect, KafkaCommitter
-from sluice.kafka.end_offsets import Ends
+from sluice.kafka.end_offsets import EndOffsets
 from sluice.kafka.expiry import Expiry
 from sluice.kafka.group_offsets import Commits, silent_admin
 from sluice.kafka.offset_lookup import inquirer
-from sluice.kafka.preflight import enter
 from sluice.kafka.source import KafkaSource
 from sluice.media.fetching.fetcher import Fetcher
 from sluice.moderation.pipeline import Pipeline, Steps
 from sluice.moderation.verdict_metrics import VerdictMetrics
-from sluice.services.moderator.judging import CLOCKS, JudgeOpening, Judging, judging
+from sluice.services.moderator.judging import CLOCKS, JudgeFactories, Judging, judging
 from sluice.settings import Settings
 from sluice.state.crash_journal import Journal
 from sluice.stream.batcher import Batcher
@@ -47,57 +47,59 @@ from sluice.stream.loop_metrics import LoopMetrics, TimeAccounting
 from sluice.stream.poison import PoisonDetector, Suspects
 from sluice.stream.ports import Duty
 from sluice.telemetry import export, logs
-from sluice.telemetry.health import Pulse
+from sluice.telemetry.health import HeartbeatFile
 from sluice.telemetry.metrics import Meter
-from sluice.telemetry.observability import Watchers
+from sluice.telemetry.observability import Observability
 
 if TYPE_CHECKING:
-    from sluice.models.worker import Lane
+    from sluice.models.worker import InferenceWorker
 
 
 @dataclass(frozen=True, slots=True)
-class Opening(JudgeOpening):
+class Factories(JudgeFactories):
     """How a consumer's ends to the outside are opened; a trial that injects faults opens its own."""
 
     consumer: OpenConsumer = open_consumer
     producer: OpenProducer = open_producer
 
 
-PRODUCTION = Opening()
+PRODUCTION = Factories()
 
 
 @contextmanager
-def consumer(settings: Settings, opening: Opening = PRODUCTION, watchers: Watchers | None = None) -> Iterator[Loop]:
+def consumer(
+    settings: Settings, factories: Factories = PRODUCTION, watched: Observability | None = None
+) -> Iterator[Loop]:
     """Build a consumer that is ready to run; leaving the block releases everything, the producer first.
 
-    Raises Fatal errors: BadSettings, WeightsNotAttested, WrongCanary, BrokerLost, Denied.
+    Raises Fatal errors: BadSettings, WeightsNotAttested, SelfTestFailed, BrokerLost, Denied.
     """
-    watchers = watchers or Watchers.of(settings)
-    batching, meter, health = settings.batching, watchers.meter, watchers.health
+    observability = watched or Observability.of(settings)
+    batching, meter, health = settings.batching, observability.meter, observability.health
     # Asked first, so that what cannot work is refused before any model is loaded.
     inbound, outbound = consumer_config(settings.kafka), producer_config(settings.kafka)
     poison = _poison_detector(settings)
     with ExitStack() as stack:
         codec = _codec(settings)
-        enter(settings.kafka, settings.topics, time.monotonic)
+        preflight.check(settings.kafka, settings.topics, time.monotonic)
         worker, started = transactional_id(settings.kafka), time.monotonic()
-        judge = stack.enter_context(judging(settings, worker=worker, observe=meter, opening=opening))
-        watchers.loaded(settings.models.bundle, time.monotonic() - started, judge.lane)
-        ask = _asked(settings, judge, watchers)
+        judge = stack.enter_context(judging(settings, worker=worker, observe=meter, factories=factories))
+        observability.loaded(settings.models.bundle, time.monotonic() - started, judge.inference)
+        ask = _asked(settings, judge, observability)
         fetcher = stack.enter_context(Fetcher(settings.fetch, settings.media))
         meter.ask("sluice.breaker.open", lambda: [(fetcher.resting, {})])
-        threads = stack.enter_context(batch_threads(batching.max_flights, judge.lane))
+        threads = stack.enter_context(batch_threads(batching.max_flights, judge.inference))
         traced = settings.telemetry.otlp and settings.telemetry.image_spans
         pipeline = Pipeline(_steps(codec, fetcher, judge), judge.clerk, CLOCKS, threads, meter, traced)
         commits = stack.enter_context(closing(Commits(settings.kafka)))
-        source = _source(settings, inbound, opening, commits, meter)
+        source = _source(settings, inbound, factories, commits, meter)
         # The group is left last: whoever owns our partitions next starts after our last transaction.
         stack.callback(source.close)
-        committer = _committer(settings, partial(opening.producer, outbound), meter)
+        committer = _committer(settings, partial(factories.producer, outbound), meter)
         stack.callback(committer.close)
         committer.open(settings.kafka.connect_deadline_s)
         stack.enter_context(health.judging())
-        entry = watchers.entering(lambda: source.trouble, worker, settings.models.bundle)
+        entry = observability.entering(lambda: source.trouble, worker, settings.models.bundle)
         yield Loop(
             source,
             committer,
@@ -108,49 +110,51 @@ def consumer(settings: Settings, opening: Opening = PRODUCTION, watchers: Watche
             clock=time.monotonic,
             sleep=time.sleep,
             metrics=_loop_metrics(settings, source, commits, meter),
-            duties=_duties(settings, watchers, judge.lane.check, ask, entry),
+            duties=_duties(settings, observability, judge.inference.check, ask, entry),
             poison=poison,
         )
 
 
 @contextmanager
-def batch_threads(flights: int, lane: "Lane", *, patience_s: float = 10.0) -> Iterator[Executor]:
+def batch_threads(flights: int, inference: "InferenceWorker", *, patience_s: float = 10.0) -> Iterator[Executor]:
     """Give each flight a thread, and let all of them go at the end.
 
-    The lane is closed before they are joined: one that hangs would keep the process from leaving.
+    The inference worker is closed before they are joined: one that hangs would keep the process from leaving.
     """
     with ThreadPoolExecutor(flights, thread_name_prefix="batch") as threads:
         try:
             yield threads
         finally:
-            lane.close(patience_s)
+            inference.close(patience_s)
 
 
-def run(settings: Settings, stopping: Callable[[], bool], opening: Opening = PRODUCTION) -> None:
+def run(settings: Settings, stopping: Callable[[], bool], factories: Factories = PRODUCTION) -> None:
     """Consume until `stopping` says so, then drain. Raises Fatal errors as they come."""
     telemetry, worker = settings.telemetry, transactional_id(settings.kafka)
     logs.configure(telemetry.log_level, telemetry.log_format)
     log_event("starting", version=version("sluice"), worker=worker, bundle=settings.models.bundle)
-    watchers = Watchers.of(settings)
-    told = export.exporting(telemetry, version("sluice"), worker, watchers.meter)
-    with told, watchers.served(telemetry, stopping), consumer(settings, opening, watchers) as loop:
+    observability = Observability.of(settings)
+    told = export.exporting(telemetry, version("sluice"), worker, observability.meter)
+    with told, observability.served(telemetry, stopping), consumer(settings, factories, observability) as loop:
         gc.collect()
         gc.freeze()  # what is built by now stays; looking at all of it again and again took a fifth of the processor
-        log_event("drained", left=loop.run(watchers.heeding(stopping)))
+        log_event("drained", left=loop.run(observability.heeding(stopping)))
 
 
-def _asked(settings: Settings, judge: Judging, watchers: Watchers) -> Callable[[], None]:
-    """Let the canaries be answered before anybody joins the group, and return what asks them further, turn by turn."""
-    if not settings.canary.enabled:
+def _asked(settings: Settings, judge: Judging, observability: Observability) -> Callable[[], None]:
+    """Run the self-test before the process joins the group; return the duty that repeats it."""
+    if not settings.self_test.enabled:
         return lambda: None
     from sluice.services.moderator import self_test_file
 
-    watchers.health.answered("not answered yet", right=False)
-    asked = self_test_file.of(settings.canary, judge.decoders.known, judge.lane, judge.policy, watchers.meter)
-    self_test_file.settle(asked, judge.lane, time.sleep)
-    watchers.health.answered(f"{len(asked.known)} right", right=True)
-    known = "itself" if asked.by_itself else "file" if settings.canary.file else "shipped"
-    log_event("canaries_right", canaries=len(asked.known), known=known)
+    observability.health.answered("not answered yet", right=False)
+    asked = self_test_file.of(
+        settings.self_test, judge.decoders.known, judge.inference, judge.policy, observability.meter
+    )
+    self_test_file.settle(asked, judge.inference, time.sleep)
+    observability.health.answered(f"{len(asked.known)} right", right=True)
+    known = "itself" if asked.by_itself else "file" if settings.self_test.file else "shipped"
+    log_event("self_test_passed", pictures=len(asked.known), known=known)
     return asked.turn
 
 
@@ -170,16 +174,18 @@ def _steps(codec: Codec, fetcher: Fetcher, judge: Judging) -> Steps:
         decode=codec.decode,
         fetch=fetcher.submit,
         picture=judge.decoders.submit,
-        score=judge.lane.submit,
+        score=judge.inference.submit,
         judge=judge.policy.judge,
         encode=codec.encode,
     )
 
 
-def _source(settings: Settings, config: Config, opening: Opening, commits: Commits, observe: Observe) -> KafkaSource:
+def _source(
+    settings: Settings, config: Config, factories: Factories, commits: Commits, observe: Observe
+) -> KafkaSource:
     kafka, clock = settings.kafka, time.monotonic
     expiry = Expiry(inquirer(silent_admin(kafka), commits.ask, kafka.group_id), kafka.expired_images, observe, clock)
-    return KafkaSource(partial(opening.consumer, config), settings.topics.images, kafka, expiry=expiry, clock=clock)
+    return KafkaSource(partial(factories.consumer, config), settings.topics.images, kafka, expiry=expiry, clock=clock)
 
 
 def _committer(settings: Settings, connect: Connect, observe: Observe) -> KafkaCommitter:
@@ -189,26 +195,26 @@ def _committer(settings: Settings, connect: Connect, observe: Observe) -> KafkaC
 
 def _loop_metrics(settings: Settings, source: KafkaSource, commits: Commits, meter: Meter) -> LoopMetrics:
     clock, kafka = time.monotonic, settings.kafka
-    ends = Ends.of(kafka, commits.ask, source.reached, every_s=settings.telemetry.lag_every_s, clock=clock)
+    ends = EndOffsets.of(kafka, commits.ask, source.reached, every_s=settings.telemetry.lag_every_s, clock=clock)
     lag = LagReporter(ends, kafka.group_id, meter, clock, time.time)
     return LoopMetrics(meter, meter.all, lag, TimeAccounting(clock, meter), VerdictMetrics(meter, meter.all))
 
 
 def _duties(
     settings: Settings,
-    watchers: Watchers,
+    observability: Observability,
     check_models: Callable[[], None],
     self_test: Callable[[], None],
     look_at_group: Callable[[], None],
 ) -> tuple[Duty, ...]:
     """Return what this service does once a turn besides moving records."""
     heartbeat, stats = settings.telemetry.heartbeat_file, settings.telemetry.stats_file
-    pulse = Pulse(time.monotonic, heartbeat=heartbeat, stats=stats, meter=watchers.meter)
+    pulse = HeartbeatFile(time.monotonic, heartbeat=heartbeat, stats=stats, meter=observability.meter)
     return (
         Duty("check the models", check_models),
         Duty("self-test", self_test),
         Duty("look at the group", look_at_group),
-        Duty("tell the probes", watchers.health.turned),
+        Duty("tell the probes", observability.health.turned),
         Duty("touch the heartbeat", pulse.beat),
     )
 

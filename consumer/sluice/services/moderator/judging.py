@@ -23,7 +23,7 @@ from sluice_schemas import Mode
 
 if TYPE_CHECKING:
     from sluice.models.load import Turning
-    from sluice.models.worker import Lane
+    from sluice.models.worker import InferenceWorker
 
 CLOCKS = Clocks(monotonic=time.monotonic, now=lambda: datetime.now(UTC))
 
@@ -47,14 +47,14 @@ class OpenDecoders(Protocol):
         """Start them."""
 
 
-class OpenLane(Protocol):
+class OpenInference(Protocol):
     """Makes a lane."""
 
-    def __call__(self, models: Models, /, *, observe: Observe, turning: "Turning") -> "Lane":
+    def __call__(self, models: Models, /, *, observe: Observe, turning: "Turning") -> "InferenceWorker":
         """Load its models. Raises BadSettings or WeightsNotAttested."""
 
 
-def load_lane(models: Models, /, *, observe: Observe, turning: "Turning") -> "Lane":
+def load_inference(models: Models, /, *, observe: Observe, turning: "Turning") -> "InferenceWorker":
     """Load the models, and with them the libraries that run them."""
     from sluice.models.load import load
 
@@ -62,11 +62,11 @@ def load_lane(models: Models, /, *, observe: Observe, turning: "Turning") -> "La
 
 
 @dataclass(frozen=True, slots=True)
-class JudgeOpening:
+class JudgeFactories:
     """How decoders and models are opened; a trial that injects faults, or needs no models, opens its own."""
 
     decoders: OpenDecoders = DecoderPool
-    lane: OpenLane = load_lane
+    inference: OpenInference = load_inference
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Judging:
     """What it takes to judge a picture: decoders, models, a policy, and a clerk who writes it down."""
 
     decoders: Decoders
-    lane: "Lane"
+    inference: "InferenceWorker"
     policy: Policy
     clerk: VerdictBuilder
 
@@ -86,7 +86,7 @@ def judging(
     worker: str,
     observe: Observe,
     preview: Thumbnail | None = None,
-    opening: JudgeOpening = JudgeOpening(),
+    factories: JudgeFactories = JudgeFactories(),
 ) -> Iterator[Judging]:
     """Load the policy and the models and start the decoders; all end with the block.
 
@@ -100,10 +100,10 @@ def judging(
     with ExitStack() as stack:
         wanted = tuple(dict.fromkeys((*(model.thumbnail for model in further), *filter(None, [preview]))))
         # First, for their template loads its libraries in a process of its own while ours are loaded here.
-        decoders = stack.enter_context(opening.decoders(settings.media, observe=observe, thumbnails=wanted))
-        lane = opening.lane(settings.models, observe=observe, turning=policy.turning_cosines)
-        stack.callback(lane.close)
-        provenance = Provenance(lane.provenance, preprocess_digest(settings.media.tile_above_aspect))
+        decoders = stack.enter_context(factories.decoders(settings.media, observe=observe, thumbnails=wanted))
+        inference = factories.inference(settings.models, observe=observe, turning=policy.turning_cosines)
+        stack.callback(inference.close)
+        provenance = Provenance(inference.provenance, preprocess_digest(settings.media.tile_above_aspect))
         letters = settings.dead_letters
         clerk = VerdictBuilder(
             policy.ref,
@@ -113,4 +113,4 @@ def judging(
             max_value_bytes=letters.max_value_bytes,
             include_inline_images=letters.include_inline_images,
         )
-        yield Judging(decoders, lane, policy, clerk)
+        yield Judging(decoders, inference, policy, clerk)

@@ -41,7 +41,7 @@ def moderate(files: Sequence[Path], settings: Settings, *, prompt: str | None = 
             decode=_Events(tuple(files), prompt),
             fetch=fetcher.submit,
             picture=album.submit,
-            score=judge.lane.submit,
+            score=judge.inference.submit,
             judge=judge.policy.judge,
             encode=lambda _outcome: (),
         )

@@ -1,4 +1,4 @@
-"""What the lane should do on a CPU: precision, threads, batch, compiler, one tower or two, and how prompts are padded.
+"""What inference should do on a CPU: precision, threads, batch, compiler, one tower or two, and how prompts are padded.
 
 Models of ViT-B/32's size unless said otherwise, with random weights; images a second of the product's own passes.
 """
@@ -10,7 +10,7 @@ from functools import partial
 import torch
 
 from sluice.models.clip import STEP, Ids, PromptEncoder
-from sluice.models.forward import Eyes
+from sluice.models.forward import Forward
 from sluice.models.load import Placed
 from tests.bench.eyes import VOCABULARY, encoder, eyes, noise, placed
 from tests.bench.rates import Rates, Work, in_turn
@@ -56,7 +56,7 @@ def rates() -> Iterator[Rates | Worth]:
     yield _large()
 
 
-def _looking(look: Eyes, rows: int, threads: int = 1) -> Work:
+def _looking(look: Forward, rows: int, threads: int = 1) -> Work:
     tiles = noise(rows)
 
     def work() -> int:
@@ -76,7 +76,7 @@ def _worth(found: Rates) -> Worth:
     return Worth(max(0.0, once_more * (1 / single - 1 / half)))
 
 
-def _threads(both: Mapping[str, Eyes]) -> dict[str, Work]:
+def _threads(both: Mapping[str, Forward]) -> dict[str, Work]:
     return {
         f"{name}, {threads} thread{'s' * (threads > 1)}": _looking(look, USUAL, threads)
         for name, look in both.items()
@@ -84,12 +84,12 @@ def _threads(both: Mapping[str, Eyes]) -> dict[str, Work]:
     }
 
 
-def _towers(one: Eyes, two: Placed) -> Rates:
+def _towers(one: Forward, two: Placed) -> Rates:
     ways = {"two towers": _looking(eyes(two, torch.bfloat16), USUAL), "one shared tower": _looking(one, USUAL)}
     return in_turn("ViT-B/32, bfloat16, batch 8", ways, base="two towers", rounds=ROUNDS, seconds=0)
 
 
-def _compiled(eager: Eyes, other: Eyes) -> Rates:
+def _compiled(eager: Forward, other: Forward) -> Rates:
     other.tower._module.compile()
     ways = {"eager": _looking(eager, USUAL), "torch.compile": _looking(other, USUAL)}
     return in_turn("ViT-B/32, bfloat16, batch 8", ways, base="eager", rounds=ROUNDS, seconds=0)

@@ -11,7 +11,7 @@ from typing import Self
 
 from sluice.core.errors import BadSettings, SluiceError, TooManyDeadLetters, WeightsNotAttested
 from sluice.demo.embedded_broker import start_leashed, stop_leashed
-from sluice.demo.evict_members import bury
+from sluice.demo.evict_members import evict
 from sluice.demo.plan import GROUP, Plan, Stage, as_file, flat
 from sluice.settings.environment import without_settings
 
@@ -67,7 +67,7 @@ class Consumer:
             return None
         if code in HOPELESS or self.restarts == MOST_RESTARTS:
             raise ProcessFailed(self.name, code, self._log)
-        bury(self._stage.bootstrap_servers, GROUP, f"{GROUP}-{self._number}")
+        evict(self._stage.bootstrap_servers, GROUP, f"{GROUP}-{self._number}")
         self._start()
         return f"{self.name} {ending(code)}; started again"
 
@@ -90,7 +90,7 @@ class Consumer:
         self._process = _start(["sluice", "--config", str(self._settings), "run"], self._stage, self._log)
 
 
-class Crew:
+class Processes:
     """All consumers of a demo; leaving the block stops them."""
 
     def __init__(self, stage: Stage, plan: Plan) -> None:

@@ -1,4 +1,4 @@
-"""The lane answers every batch, isolates what fails, and says when its device is gone."""
+"""The inference worker answers every batch, isolates what fails, and says when its device is gone."""
 
 from collections.abc import Callable, Sequence
 from threading import Event
@@ -6,7 +6,7 @@ from threading import Event
 import pytest
 
 from sluice.core.errors import DependencyDown, DeviceLost, Rejection, Unscorable
-from sluice.models.worker import Answers, Lane, Pulse, isolating
+from sluice.models.worker import Answers, InferenceWorker, PassWatchdog, isolating
 from sluice.moderation.values import Job, Scores
 from sluice_schemas import ModelRef
 from tests.support import jobs
@@ -30,8 +30,8 @@ class Clock:
         return self.now_s
 
 
-def lane(score: Callable[[Sequence[Job]], Answers], clock: Clock | None = None) -> Lane:
-    return Lane(score, MODELS, Pulse(clock or Clock()), timeout_s=5)
+def inference(score: Callable[[Sequence[Job]], Answers], clock: Clock | None = None) -> InferenceWorker:
+    return InferenceWorker(score, MODELS, PassWatchdog(clock or Clock()), timeout_s=5)
 
 
 def good(batch: Sequence[Job]) -> Answers:
@@ -61,7 +61,7 @@ def test_what_is_ahead_waits_for_the_batch_under_way_and_for_no_other() -> None:
         scored.extend(each.prompt for each in batch)
         return good(batch)
 
-    running = lane(score)
+    running = inference(score)
     first, second, third = numbered(3)
     under_way = running.submit([first])
     assert begun.wait(60)
@@ -74,14 +74,14 @@ def test_what_is_ahead_waits_for_the_batch_under_way_and_for_no_other() -> None:
 
 
 def test_answers_come_in_the_order_of_the_jobs() -> None:
-    running = lane(lambda batch: [Unscorable(str(each.prompt)) for each in batch])
+    running = inference(lambda batch: [Unscorable(str(each.prompt)) for each in batch])
     answers = running.score(numbered(5))
     assert [answer.reason for answer in answers if isinstance(answer, Rejection)] == ["0", "1", "2", "3", "4"]
     running.close()
 
 
 def test_provenance_names_the_models() -> None:
-    running = lane(good)
+    running = inference(good)
     assert running.provenance == MODELS
     running.close()
 
@@ -96,7 +96,7 @@ def test_batches_are_scored_in_the_order_they_come_and_nobody_who_brings_one_wai
         scored.append(len(batch))
         return good(batch)
 
-    running = lane(slow)
+    running = inference(slow)
     first = running.submit(numbered(9))
     assert started.wait(60)
     rest = [running.submit(numbered(count)) for count in range(1, 9)]
@@ -144,7 +144,7 @@ def test_an_errors_message_may_quote_the_input_and_does_not_leave() -> None:
 
 
 def test_a_busy_device_is_not_the_images_fault() -> None:
-    """The future raises DependencyDown, and the lane goes on."""
+    """The future raises DependencyDown, and the inference worker goes on."""
     outcomes = iter([DependencyDown("device memory"), None])
 
     def score(batch: Sequence[Job]) -> Answers:
@@ -152,7 +152,7 @@ def test_a_busy_device_is_not_the_images_fault() -> None:
             raise error
         return good(batch)
 
-    running = lane(score)
+    running = inference(score)
     with pytest.raises(DependencyDown):
         running.score(numbered(4))
     assert len(running.score(numbered(4))) == 4
@@ -182,7 +182,7 @@ def test_no_memory_for_one_image_is_a_busy_device_and_not_the_images_fault(first
 
 
 def test_a_lost_device_ends_the_lane() -> None:
-    running = lane(failing({"0"}, DeviceLost("gone"), {}))
+    running = inference(failing({"0"}, DeviceLost("gone"), {}))
     with pytest.raises(DeviceLost, match="gone"):
         running.score(numbered(1))
     with pytest.raises(DeviceLost):
@@ -201,7 +201,7 @@ def test_an_error_nobody_foresaw_ends_the_lane_and_leaves_no_future_open() -> No
         assert release.wait(60)
         raise KeyboardInterrupt
 
-    running = lane(score)
+    running = inference(score)
     first = running.submit(numbered(1))
     assert started.wait(60)
     second = running.submit(numbered(1))
@@ -217,7 +217,7 @@ def test_an_error_nobody_foresaw_ends_the_lane_and_leaves_no_future_open() -> No
 def test_a_pass_that_takes_too_long_means_a_hung_device() -> None:
     """The loop hears of it, and so does everyone who waits; a late answer of the device changes nothing."""
     clock, started, release = Clock(), Event(), Event()
-    pulse = Pulse(clock)
+    pulse = PassWatchdog(clock)
 
     def hanging(batch: Sequence[Job]) -> Answers:
         pulse.beat()
@@ -225,17 +225,17 @@ def test_a_pass_that_takes_too_long_means_a_hung_device() -> None:
         assert release.wait(60)
         return good(batch)
 
-    running = Lane(hanging, MODELS, pulse, timeout_s=5)
+    running = InferenceWorker(hanging, MODELS, pulse, timeout_s=5)
     futures = [running.submit(numbered(1))]
     assert started.wait(60)
     futures.append(running.submit(numbered(1)))
     clock.now_s = 4.9
     running.check()
     clock.now_s = 5.1
-    with pytest.raises(DeviceLost, match="lane_timeout_s"):
+    with pytest.raises(DeviceLost, match="pass_timeout_s"):
         running.check()
     for future in futures:
-        with pytest.raises(DeviceLost, match="lane_timeout_s"):
+        with pytest.raises(DeviceLost, match="pass_timeout_s"):
             future.result(0)
     with pytest.raises(DeviceLost):
         running.submit(numbered(1))
@@ -251,7 +251,7 @@ def test_closing_a_hung_lane_lets_everyone_go_who_waits() -> None:
         assert release.wait(60)
         return good(batch)
 
-    running = lane(hanging)
+    running = inference(hanging)
     futures = [running.submit(numbered(1))]
     assert started.wait(60)
     futures.append(running.submit(numbered(1)))
@@ -264,13 +264,13 @@ def test_closing_a_hung_lane_lets_everyone_go_who_waits() -> None:
 
 def test_idling_is_not_hanging() -> None:
     clock = Clock()
-    pulse = Pulse(clock)
+    pulse = PassWatchdog(clock)
 
     def beating(batch: Sequence[Job]) -> Answers:
         pulse.beat()
         return good(batch)
 
-    running = Lane(beating, MODELS, pulse, timeout_s=5)
+    running = InferenceWorker(beating, MODELS, pulse, timeout_s=5)
     running.score(numbered(1))
     running.score(numbered(1))
     clock.now_s = 1000
@@ -279,7 +279,7 @@ def test_idling_is_not_hanging() -> None:
 
 
 def test_closing_finishes_what_was_submitted() -> None:
-    running = lane(good)
+    running = inference(good)
     futures = [running.submit(numbered(2)) for _ in range(4)]
     running.close()
     assert [len(future.result(0)) for future in futures] == [2, 2, 2, 2]
@@ -297,7 +297,7 @@ def test_who_brings_a_batch_hears_when_its_turn_comes_and_not_before() -> None:
         assert release.wait(60)
         return good(batch)
 
-    running = lane(slow)
+    running = inference(slow)
     first = running.submit(numbered(1), lambda: turns.append("first"))
     assert started.wait(60)
     second = running.submit(numbered(1), lambda: turns.append("second"))

@@ -1,4 +1,4 @@
-"""What the lane says of a picture, and what it does when a device, a model or a number fails it."""
+"""What the inference worker says of a picture, and what it does when a device, a model or a number fails it."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ from safetensors.torch import load_file
 from sluice.core.errors import BadSettings, DependencyDown, DeviceLost, Rejection, Unscorable, WeightsNotAttested
 from sluice.models import plugin
 from sluice.models.clip import PromptEncoder
-from sluice.models.forward import FixedShape, Look, Passes, View, guarded
+from sluice.models.forward import FixedShape, ForwardOutputs, ForwardPass, ForwardPasses, guarded
 from sluice.models.guard_band import BFLOAT16_WIDENS, GuardBand
 from sluice.models.layout import canonical
 from sluice.models.load import load
 from sluice.models.safety import IDS, Margins, decide
 from sluice.models.scorer import Scorer
 from sluice.models.towers import MEAN, STD
-from sluice.models.worker import Lane
+from sluice.models.worker import InferenceWorker
 from sluice.moderation.values import Job, Pixels, Score, Scores, Thumbnail
 from sluice.settings import Models, Precision
 from sluice_schemas import ModelRef
@@ -55,7 +55,7 @@ def test_what_must_be_exact_is_looked_at_again_wherever_its_scores_lie() -> None
     asked = [jobs.job(jobs.tiles(seed, 2)) for seed in range(3)]
     found = rough.score([asked[0], replace(asked[1], exact=True), asked[2]])
     right = exact.score([replace(each, exact=True) for each in asked])
-    assert counted == {"sluice.lane.images": 3, "sluice.lane.rechecks": 1}
+    assert counted == {"sluice.inference.images": 3, "sluice.inference.rechecks": 1}
     assert [one == other for one, other in zip(found, right, strict=True)] == [False, True, False]
     rough.close()
     exact.close()
@@ -67,7 +67,7 @@ def test_an_image_counts_once_however_many_of_its_tiles_are_near_a_threshold() -
     wide = load(settings, observe=lambda name, value, _: counted.update({name: int(value)}))
     wide.score([jobs.job(jobs.tiles(seed, 2)) for seed in range(3)])
     wide.close()
-    assert counted == {"sluice.lane.images": 3, "sluice.lane.rechecks": 3}
+    assert counted == {"sluice.inference.images": 3, "sluice.inference.rechecks": 3}
 
 
 def reference_answers(folder: Path, pictures: Sequence[Pixels]) -> list[bool]:
@@ -89,9 +89,9 @@ def reference_answers(folder: Path, pictures: Sequence[Pixels]) -> list[bool]:
 def test_reference_has_nsfw_is_diffusers_answer(folder: Path, pictures: list[Pixels]) -> None:
     """On a full checkpoint of the real layout, picture by picture, with thresholds within rounding of the scores."""
     expected = reference_answers(folder, pictures)
-    lane = load(Models(bundle=str(folder)))
-    found = scored(lane, pictures)
-    lane.close()
+    inference = load(Models(bundle=str(folder)))
+    found = scored(inference, pictures)
+    inference.close()
     assert [scores.reference_has_nsfw for scores in found] == expected
     assert 0 < sum(expected) < PICTURES
     assert any(scores.guard_band_recheck for scores in found)
@@ -102,18 +102,18 @@ def test_reference_has_nsfw_is_diffusers_answer_with_random_weights(
     tmp_path: Path, pictures: list[Pixels], seed: int
 ) -> None:
     folder = write_bundle(tmp_path / "tiny", seed, Shape(hidden=24, layers=1, same_tower=seed % 2 == 0))
-    lane = load(Models(bundle=str(folder)))
-    found = [scores.reference_has_nsfw for scores in scored(lane, pictures)]
-    lane.close()
+    inference = load(Models(bundle=str(folder)))
+    found = [scores.reference_has_nsfw for scores in scored(inference, pictures)]
+    inference.close()
     assert found == reference_answers(folder, pictures)
 
 
 def test_each_concept_comes_from_its_worst_tile_and_the_reference_from_the_first(folder: Path) -> None:
-    lane = load(Models(bundle=str(folder)))
+    inference = load(Models(bundle=str(folder)))
     shown = jobs.tiles(77, 5)
-    whole = scored(lane, [shown])[0]
-    single = scored(lane, [shown[number : number + 1] for number in range(5)])
-    lane.close()
+    whole = scored(inference, [shown])[0]
+    single = scored(inference, [shown[number : number + 1] for number in range(5)])
+    inference.close()
     for column, concept in enumerate(whole.concepts):
         worst = max((scores.concepts[column] for scores in single), key=lambda each: each.margin)
         assert concept.margin == pytest.approx(worst.margin, abs=1e-5)
@@ -124,12 +124,12 @@ def test_each_concept_comes_from_its_worst_tile_and_the_reference_from_the_first
 def test_an_unsafe_later_tile_fires_a_concept_and_leaves_the_reference_answer(
     folder: Path, pictures: list[Pixels]
 ) -> None:
-    lane = load(Models(bundle=str(folder)))
-    alone = scored(lane, pictures)
+    inference = load(Models(bundle=str(folder)))
+    alone = scored(inference, pictures)
     safe = next(tiles for tiles, scores in zip(pictures, alone, strict=True) if not scores.reference_has_nsfw)
     unsafe = next(tiles for tiles, scores in zip(pictures, alone, strict=True) if scores.reference_has_nsfw)
-    first, later = scored(lane, [np.concatenate([unsafe, safe]), np.concatenate([safe, unsafe])])
-    lane.close()
+    first, later = scored(inference, [np.concatenate([unsafe, safe]), np.concatenate([safe, unsafe])])
+    inference.close()
     assert (first.reference_has_nsfw, later.reference_has_nsfw) == (True, False)
     assert any(concept.fired for concept in later.concepts)
 
@@ -138,9 +138,9 @@ def test_clip_sees_through_its_own_tower_when_the_checkers_is_another(tmp_path: 
     """Two bundles with the same CLIP give the same cosine, whatever the checker's tower is."""
     cosines = []
     for same in (True, False):
-        lane = load(Models(bundle=str(write_bundle(tmp_path / str(same), 9, Shape(same_tower=same)))))
-        answer = lane.score([jobs.job(jobs.tiles(4), "a red circle")])[0]
-        lane.close()
+        inference = load(Models(bundle=str(write_bundle(tmp_path / str(same), 9, Shape(same_tower=same)))))
+        answer = inference.score([jobs.job(jobs.tiles(4), "a red circle")])[0]
+        inference.close()
         assert isinstance(answer, Scores)
         assert answer.clip is not None
         cosines.append(answer.clip.cosine)
@@ -148,11 +148,11 @@ def test_clip_sees_through_its_own_tower_when_the_checkers_is_another(tmp_path: 
 
 
 def test_clip_is_of_the_first_tile_and_none_without_a_prompt(folder: Path) -> None:
-    lane = load(Models(bundle=str(folder)))
+    inference = load(Models(bundle=str(folder)))
     shown = jobs.tiles(5, 3)
     batch = [jobs.job(shown, "a red circle"), jobs.job(shown), jobs.job(shown[:1], "a red circle"), jobs.job(shown, "")]
-    whole, without, first, empty = (answer for answer in lane.score(batch) if isinstance(answer, Scores))
-    lane.close()
+    whole, without, first, empty = (answer for answer in inference.score(batch) if isinstance(answer, Scores))
+    inference.close()
     assert whole.clip is not None
     assert first.clip is not None
     assert whole.clip.cosine == pytest.approx(first.clip.cosine, abs=1e-6)
@@ -174,10 +174,10 @@ def test_provenance_tells_one_tower_from_two(tmp_path: Path, folder: Path) -> No
 # Passes
 
 
-def seen(count: int, value: float = 0.1) -> View:
+def seen(count: int, value: float = 0.1) -> ForwardOutputs:
     cosine = np.full((count, len(IDS)), value, np.float32)
     margins = decide(cosine, np.full(len(IDS), 0.2, np.float32))
-    return View(margins, np.ones((count, 4), np.float32), np.full((count, 2), 10.0))
+    return ForwardOutputs(margins, np.ones((count, 4), np.float32), np.full((count, 2), 10.0))
 
 
 class Memory:
@@ -187,7 +187,7 @@ class Memory:
         self.room = room
         self.sizes: list[int] = []
 
-    def __call__(self, tiles: Pixels) -> View:
+    def __call__(self, tiles: Pixels) -> ForwardOutputs:
         """Look, or run out of memory."""
         self.sizes.append(len(tiles))
         if len(tiles) > self.room:
@@ -201,7 +201,7 @@ def nothing() -> None:
 
 def test_running_out_of_memory_halves_the_pass_remembers_and_loses_no_tile() -> None:
     memory, splits = Memory(room=5), Counter[str]()
-    passes = Passes(memory, 16, beat=nothing, on_split=lambda: splits.update(["split"]))
+    passes = ForwardPasses(memory, 16, beat=nothing, on_split=lambda: splits.update(["split"]))
     assert len(passes(np.zeros((20, 1, 1, 3), np.uint8)).embeddings) == 20
     assert memory.sizes == [16, 8, 4, 4, 4, 4, 4]
     assert splits["split"] == 2
@@ -211,7 +211,7 @@ def test_running_out_of_memory_halves_the_pass_remembers_and_loses_no_tile() -> 
 def test_a_reduced_pass_grows_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sluice.models.forward.REGROW_AFTER", 3)
     memory = Memory(room=5)
-    passes = Passes(memory, 16, beat=nothing, on_split=nothing)
+    passes = ForwardPasses(memory, 16, beat=nothing, on_split=nothing)
     passes(np.zeros((8, 1, 1, 3), np.uint8))
     memory.room = 100
     passes(np.zeros((40, 1, 1, 3), np.uint8))
@@ -220,7 +220,7 @@ def test_a_reduced_pass_grows_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_room_for_one_tile_is_a_busy_device() -> None:
     with pytest.raises(DependencyDown):
-        Passes(Memory(room=0), 4, beat=nothing, on_split=nothing)(np.zeros((3, 1, 1, 3), np.uint8))
+        ForwardPasses(Memory(room=0), 4, beat=nothing, on_split=nothing)(np.zeros((3, 1, 1, 3), np.uint8))
     with pytest.raises(DependencyDown):
         FixedShape(Memory(room=0), 4, beat=nothing)(np.zeros((3, 1, 1, 3), np.uint8))
 
@@ -233,17 +233,17 @@ def test_a_fixed_shape_pass_always_has_that_shape_and_returns_no_filling() -> No
 
 
 def test_every_tile_gets_its_own_answer_in_any_pass() -> None:
-    def look(tiles: Pixels) -> View:
+    def look(tiles: Pixels) -> ForwardOutputs:
         return seen(len(tiles))._replace(embeddings=tiles[:, 0, 0].astype(np.float32))
 
     shown = np.arange(11 * 3, dtype=np.uint8).reshape(11, 1, 1, 3)
-    for passes in (FixedShape(look, 4, beat=nothing), Passes(look, 4, beat=nothing, on_split=nothing)):
+    for passes in (FixedShape(look, 4, beat=nothing), ForwardPasses(look, 4, beat=nothing, on_split=nothing)):
         assert np.array_equal(passes(shown).embeddings, shown[:, 0, 0])
 
 
 def test_every_pass_beats_the_pulse() -> None:
     beats = Counter[str]()
-    Passes(Memory(9), 2, beat=lambda: beats.update("b"), on_split=nothing)(np.zeros((5, 1, 1, 3), np.uint8))
+    ForwardPasses(Memory(9), 2, beat=lambda: beats.update("b"), on_split=nothing)(np.zeros((5, 1, 1, 3), np.uint8))
     FixedShape(Memory(9), 2, beat=lambda: beats.update("b"))(np.zeros((5, 1, 1, 3), np.uint8))
     assert beats["b"] == 6
 
@@ -258,7 +258,7 @@ def test_every_pass_beats_the_pulse() -> None:
     ],
 )
 def test_torchs_errors_are_named_by_what_happens_next(error: Exception, becomes: type[Exception]) -> None:
-    def look(_tiles: Pixels) -> View:
+    def look(_tiles: Pixels) -> ForwardOutputs:
         raise error
 
     with pytest.raises(becomes):
@@ -284,9 +284,11 @@ def test_the_band_lies_around_where_rounding_makes_a_concept_fire(margin: float,
 
 def test_a_bundle_that_rounding_moves_further_gets_a_wider_band(tmp_path: Path, pictures: list[Pixels]) -> None:
     """The default would not cover these weights, which are ten times as large as trained ones."""
-    lane = load(Models(bundle=str(write_bundle(tmp_path / "wild", 0, Shape(hidden=64))), precision=Precision.BFLOAT16))
-    lane.close()
-    scorer = lane._score
+    inference = load(
+        Models(bundle=str(write_bundle(tmp_path / "wild", 0, Shape(hidden=64))), precision=Precision.BFLOAT16)
+    )
+    inference.close()
+    scorer = inference._score
     assert isinstance(scorer, Scorer)
     with torch.inference_mode():
         seen, exact = (look(np.concatenate(pictures)).margins.cosine for look in (scorer.look, scorer.look_again))
@@ -315,9 +317,9 @@ def test_the_lane_learns_from_the_policy_where_else_it_decides(folder: Path, pic
         told.update(checkpoint)
         return {"sd.c17": (cosine,)}
 
-    lane = load(Models(bundle=str(folder)), turning=turning)
-    assert scored(lane, [pictures[index]])[0].guard_band_recheck
-    lane.close()
+    inference = load(Models(bundle=str(folder)), turning=turning)
+    assert scored(inference, [pictures[index]])[0].guard_band_recheck
+    inference.close()
     assert list(told) == list(IDS)
     assert told["sd.c17"] == pytest.approx(0.999)
 
@@ -325,23 +327,25 @@ def test_the_lane_learns_from_the_policy_where_else_it_decides(folder: Path, pic
 # Numbers that are not finite
 
 
-def poisoned(lane: Lane, monkeypatch: pytest.MonkeyPatch, *looks: str, length: float = float("nan")) -> None:
-    """Make looks of the lane give NaN for marked tiles, and embeddings of this length."""
-    scorer = lane._score
+def poisoned(
+    inference: InferenceWorker, monkeypatch: pytest.MonkeyPatch, *looks: str, length: float = float("nan")
+) -> None:
+    """Make looks of the inference worker give NaN for marked tiles, and embeddings of this length."""
+    scorer = inference._score
     assert isinstance(scorer, Scorer)
     changed: dict[str, Any] = {name: blind(getattr(scorer, name), length) for name in looks}
-    monkeypatch.setattr(lane, "_score", replace(scorer, **changed))
+    monkeypatch.setattr(inference, "_score", replace(scorer, **changed))
 
 
-def blind(original: Look, length: float) -> Look:
+def blind(original: ForwardPass, length: float) -> ForwardPass:
     """Give NaN for marked tiles, and embeddings of this length."""
 
-    def look(tiles: Pixels) -> View:
+    def look(tiles: Pixels) -> ForwardOutputs:
         view = original(tiles)
         rows = np.flatnonzero((tiles[:, 0, 0] == 255).all(axis=1))
         nothing_seen = np.full((len(rows), view.embeddings.shape[1]), np.nan, np.float32)
         lengths = np.full((len(rows), view.lengths.shape[1]), length)
-        return view.replace(rows, View(seen(len(rows), float("nan")).margins, nothing_seen, lengths))
+        return view.replace(rows, ForwardOutputs(seen(len(rows), float("nan")).margins, nothing_seen, lengths))
 
     return look
 
@@ -357,17 +361,17 @@ def test_a_tile_that_means_nothing_is_computed_again_in_float32(
     folder: Path, pictures: list[Pixels], monkeypatch: pytest.MonkeyPatch, length: float, reason: str
 ) -> None:
     counts: Counter[str] = Counter()
-    lane = load(Models(bundle=str(folder)), observe=lambda name, value, _labels: counts.update({name: int(value)}))
+    inference = load(Models(bundle=str(folder)), observe=lambda name, value, _labels: counts.update({name: int(value)}))
     special = pictures[0].copy()
     special[:, 0, 0] = 255
-    expected = scored(lane, [special])[0]
-    poisoned(lane, monkeypatch, "look", length=length)
-    found = scored(lane, [pictures[1], special])[1]
-    lane.close()
+    expected = scored(inference, [special])[0]
+    poisoned(inference, monkeypatch, "look", length=length)
+    found = scored(inference, [pictures[1], special])[1]
+    inference.close()
     assert found.guard_band_recheck
     assert found.reference_has_nsfw == expected.reference_has_nsfw
     assert [concept.fired for concept in found.concepts] == [concept.fired for concept in expected.concepts]
-    assert counts == {"sluice.lane.images": 3, "sluice.lane.rechecks": 1, f"sluice.lane.{reason}": 1}
+    assert counts == {"sluice.inference.images": 3, "sluice.inference.rechecks": 1, f"sluice.inference.{reason}": 1}
 
 
 @MEANINGLESS
@@ -375,12 +379,12 @@ def test_a_picture_that_means_nothing_in_float32_either_gets_no_scores(
     folder: Path, pictures: list[Pixels], monkeypatch: pytest.MonkeyPatch, length: float, reason: str
 ) -> None:
     """Never a verdict from NaN; the neighbours are scored."""
-    lane = load(Models(bundle=str(folder)))
-    poisoned(lane, monkeypatch, "look", "look_again", length=length)
+    inference = load(Models(bundle=str(folder)))
+    poisoned(inference, monkeypatch, "look", "look_again", length=length)
     special = np.concatenate([pictures[0], pictures[0]])
     special[1, 0, 0] = 255
-    answers = lane.score([jobs.job(pictures[1]), jobs.job(special), jobs.job(pictures[2])])
-    lane.close()
+    answers = inference.score([jobs.job(pictures[1]), jobs.job(special), jobs.job(pictures[2])])
+    inference.close()
     assert isinstance(answers[1], Unscorable)
     assert answers[1].reason == reason
     assert isinstance(answers[0], Scores)
@@ -388,11 +392,11 @@ def test_a_picture_that_means_nothing_in_float32_either_gets_no_scores(
 
 
 def test_tiles_of_another_size_are_an_error_of_that_picture_alone(folder: Path, pictures: list[Pixels]) -> None:
-    lane = load(Models(bundle=str(folder)))
-    answers = lane.score(
+    inference = load(Models(bundle=str(folder)))
+    answers = inference.score(
         [jobs.job(pictures[0]), jobs.job(np.zeros((1, 100, 100, 3), np.uint8)), jobs.job(pictures[1][:0])]
     )
-    lane.close()
+    inference.close()
     assert [isinstance(answer, Rejection) and answer.reason for answer in answers] == [
         False,
         "model_error",
@@ -406,17 +410,17 @@ def test_no_memory_for_a_prompt_is_a_busy_device(
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    lane = load(Models(bundle=str(folder)))
+    inference = load(Models(bundle=str(folder)))
     monkeypatch.setattr(PromptEncoder, "_embed", full)
     with pytest.raises(DependencyDown):
-        lane.score([jobs.job(pictures[0], "a cat")])
-    lane.close()
+        inference.score([jobs.job(pictures[0], "a cat")])
+    inference.close()
 
 
 def test_no_jobs_no_scores(folder: Path) -> None:
-    lane = load(Models(bundle=str(folder)))
-    assert lane.score([]) == []
-    lane.close()
+    inference = load(Models(bundle=str(folder)))
+    assert inference.score([]) == []
+    inference.close()
 
 
 # Plug-ins and settings
@@ -447,11 +451,11 @@ def thumb(value: int) -> Pixels:
 
 
 def test_a_plug_ins_scores_reach_the_right_picture(bright: Models, pictures: list[Pixels]) -> None:
-    lane = load(bright)
+    inference = load(bright)
     batch: list[Job] = [jobs.job(pictures[0], thumbnail=thumb(value)) for value in (7, 0, 9, 255)]
-    seven, black, nine, white = lane.score(batch)
-    assert lane.provenance[-1] == Brightness.ref
-    lane.close()
+    seven, black, nine, white = inference.score(batch)
+    assert inference.provenance[-1] == Brightness.ref
+    inference.close()
     assert isinstance(seven, Scores)
     assert isinstance(nine, Scores)
     assert (seven.opinions, nine.opinions) == ((Score("brightness", "mean", 7.0),), (Score("brightness", "mean", 9.0),))
@@ -462,9 +466,9 @@ def test_a_plug_ins_scores_reach_the_right_picture(bright: Models, pictures: lis
 
 
 def test_a_missing_thumbnail_is_no_opinion_and_no_verdict(bright: Models, pictures: list[Pixels]) -> None:
-    lane = load(bright)
-    assert isinstance(lane.score([jobs.job(pictures[0])])[0], Unscorable)
-    lane.close()
+    inference = load(bright)
+    assert isinstance(inference.score([jobs.job(pictures[0])])[0], Unscorable)
+    inference.close()
 
 
 def test_an_unknown_plug_in_names_those_installed() -> None:
@@ -492,8 +496,8 @@ def test_weights_that_overflow_are_refused_at_load(tmp_path: Path) -> None:
 
 def test_observed_numbers_carry_no_labels_of_a_picture(folder: Path, pictures: list[Pixels]) -> None:
     labels: list[Mapping[str, str]] = []
-    lane = load(Models(bundle=str(folder)), observe=lambda _name, _value, given: labels.append(given))
-    scored(lane, pictures)
-    lane.close()
+    inference = load(Models(bundle=str(folder)), observe=lambda _name, _value, given: labels.append(given))
+    scored(inference, pictures)
+    inference.close()
     assert labels
     assert not any(labels)

@@ -16,7 +16,7 @@ _FORMATS: Final[tuple[Format, ...]] = ("JPEG", "JPEG", "JPEG", "PNG", "WEBP")
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class PictureSpec:
     """Names one picture of the album: which scene, and what becomes of it."""
 
     index: int
@@ -27,7 +27,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Photo:
+class Picture:
     """An encoded picture, the prompt that describes it, and what is drawn on it."""
 
     data: bytes
@@ -44,15 +44,15 @@ class Photo:
         return f"{self.sha256}.{self.mime.removeprefix('image/')}"
 
 
-class Album:
+class PicturePool:
     """Photos by page, the same for the same seed, whatever the order they are asked for in."""
 
     def __init__(self, seed: int, *, keep: bool = True) -> None:
         self._seed = seed
         self._keep = keep
-        self._photos: dict[Page, Photo] = {}
+        self._photos: dict[PictureSpec, Picture] = {}
 
-    def photo(self, page: Page) -> Photo:
+    def photo(self, page: PictureSpec) -> Picture:
         """Return the photo of a page, drawn at its first use (about 5 ms)."""
         photo = self._photos.get(page)
         if photo is None:
@@ -61,7 +61,7 @@ class Album:
                 self._photos[page] = photo
         return photo
 
-    def other_prompt(self, photo: Photo, rng: Random) -> str:
+    def other_prompt(self, photo: Picture, rng: Random) -> str:
         """Make a prompt that does not fit: it names no shape in a colour the picture has."""
         seen = {(thing.shape, thing.colour) for thing in photo.scene.things}
         while True:
@@ -69,7 +69,7 @@ class Album:
             if not seen & {(thing.shape, thing.colour) for thing in scene.things}:
                 return prompt(scene)
 
-    def _draw(self, page: Page) -> Photo:
+    def _draw(self, page: PictureSpec) -> Picture:
         rng = Random(f"{self._seed}/{page.index}/{page.unsafe}/{page.wide}")
         scene = sample(rng, unsafe=page.unsafe, wide=page.wide)
         format_ = rng.choice(_FORMATS)
@@ -84,7 +84,7 @@ class Album:
         if len(data) > _INLINE_BYTES:  # noise does not compress without loss
             format_ = "JPEG"
             data = encode(image, format_)
-        return Photo(
+        return Picture(
             data=data,
             sha256=sha256(data).hexdigest(),
             mime=f"image/{format_.lower()}",

@@ -1,4 +1,4 @@
-"""Canaries: asked in time, judged by the real road, and right, wrong or late; a file of them fits its models."""
+"""Self-test: asked in time, judged by the real road, and right, wrong or late; a file of them fits its models."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,17 +14,17 @@ from sluice.core.errors import (
     DependencyDown,
     DeviceLost,
     Rejection,
+    SelfTestFailed,
     Unreadable,
     Unscorable,
-    WrongCanary,
 )
 from sluice.core.metrics import unobserved
-from sluice.moderation.self_test import AGAIN_S, Canaries, Canary, Pace, Road
+from sluice.moderation.self_test import AGAIN_S, Judge, KnownPicture, Pace, SelfTest
 from sluice.moderation.values import Decision, Job, Picture, Score, Scores
 from sluice.services.moderator import self_test_file
 from sluice.services.moderator.judging import Judging, judging
-from sluice.settings import Canary as CanarySettings
 from sluice.settings import Models, Precision, Settings
+from sluice.settings import SelfTest as SelfTestSettings
 from sluice_schemas import Clip, Concept, ModelRef, Status
 from tests.support import jobs
 
@@ -40,7 +40,7 @@ def scores(margin: float = -0.5, clip: float | None = 0.7) -> Scores:
 
 @dataclass
 class Ends:
-    """Decoders and a lane whose answers are set by hand, a clock likewise, and what was asked and observed."""
+    """Decoders and inference whose answers are set by hand, a clock likewise, and what was asked and observed."""
 
     answers: list[Scores | Rejection] = field(default_factory=lambda: [scores()])
     now: float = 0.0
@@ -66,11 +66,11 @@ class Ends:
     def observe(self, _name: str, value: float, labels: Mapping[str, str]) -> None:
         self.observed[labels["result"]] = self.observed.get(labels["result"], 0) + value
 
-    def asking(self, answer: Scores | None) -> Canaries:
-        road = Road(self.picture, self.score, self.decide)
-        known = [Canary("bird", b"data", "a bird", answer)]
+    def asking(self, answer: Scores | None) -> SelfTest:
+        road = Judge(self.picture, self.score, self.decide)
+        known = [KnownPicture("bird", b"data", "a bird", answer)]
         pace = Pace(every_s=60, within_s=300, tolerance=TOLERANCE)
-        return Canaries(known, road, pace, lambda: self.now, self.observe)
+        return SelfTest(known, road, pace, lambda: self.now, self.observe)
 
 
 def done(result: Any) -> Future[Any]:
@@ -122,7 +122,7 @@ def test_a_wrong_answer_names_what_is_wrong_and_stops_everything(found: Scores |
     asked = ends.asking(scores())
     asked.turn()
     ends.now, ends.answers = 60.0, [found]
-    with pytest.raises(WrongCanary, match=f"canary bird: {said}") as raised:
+    with pytest.raises(SelfTestFailed, match=f"self-test: bird: {said}") as raised:
         asked.turn()
     assert raised.value.exit_code == 76
     assert ends.observed == {"right": 1, "wrong": 1, "late": 0}
@@ -130,7 +130,7 @@ def test_a_wrong_answer_names_what_is_wrong_and_stops_everything(found: Scores |
 
 def test_another_status_is_wrong_though_every_score_is_right() -> None:
     ends = Ends([replace(scores(), guard_band_recheck=True)], status=Status.BLOCK)
-    with pytest.raises(WrongCanary, match="bird: BLOCK instead of ALLOW"):
+    with pytest.raises(SelfTestFailed, match="bird: BLOCK instead of ALLOW"):
         ends.asking(scores()).turn()
 
 
@@ -144,11 +144,11 @@ def test_without_known_answers_the_first_exact_ones_are_kept_and_the_next_compar
     assert [[job.exact for job in each] for each in ends.jobs] == [[True], [False]]
     assert ends.observed["right"] == 1
     ends.now, ends.answers = 60.0, [scores(margin=-0.4)]
-    with pytest.raises(WrongCanary):
+    with pytest.raises(SelfTestFailed):
         asked.turn()
 
 
-TWO = [Canary("bird", b"data", None), Canary("glyph", b"other", None)]
+TWO = [KnownPicture("bird", b"data", None), KnownPicture("glyph", b"other", None)]
 
 
 def at(*cosines: float) -> Scores:
@@ -174,7 +174,7 @@ def test_answers_that_do_not_come_from_looking_are_wrong_even_where_they_are_kno
     ends = Ends(list(answers))
     asked = ends.asking(None)
     asked.known = [replace(c, answer=a if known else None) for c, a in zip(TWO, answers, strict=True)]
-    with pytest.raises(WrongCanary, match=said):
+    with pytest.raises(SelfTestFailed, match=said):
         asked.turn()
     assert not asked.right or ends.observed["right"] == 0
     assert ends.observed["wrong"] == 1
@@ -210,7 +210,7 @@ def test_an_answer_that_does_not_come_in_time_is_late() -> None:
     ends.now = 1300.0
     asked.turn()
     ends.now = 1300.1
-    with pytest.raises(WrongCanary, match=r"within 300 s \(canary\.within_s\)"):
+    with pytest.raises(SelfTestFailed, match=r"within 300 s \(self_test\.within_s\)"):
         asked.turn()
     assert ends.observed == {"right": 1, "wrong": 0, "late": 1}
 
@@ -225,13 +225,15 @@ def test_where_there_is_no_room_for_it_it_is_asked_again_until_it_is_late(crowd:
         asked.turn()
     assert len(ends.decoded) == 3
     ends.now = 300.1
-    with pytest.raises(WrongCanary, match=r"no canary was answered .*, at last: .*(device memory|decode_timeout)"):
+    with pytest.raises(
+        SelfTestFailed, match=r"no known picture was answered .*, at last: .*(device memory|decode_timeout)"
+    ):
         asked.turn()
 
 
 def test_a_known_picture_that_decoders_cannot_read_is_wrong() -> None:
     ends = Ends(unreadable=Unreadable("truncated"))
-    with pytest.raises(WrongCanary, match="canary bird: decode_image: truncated"):
+    with pytest.raises(SelfTestFailed, match="self-test: bird: decode_image: truncated"):
         ends.asking(scores()).turn()
 
 
@@ -250,34 +252,34 @@ def judge(request: pytest.FixtureRequest) -> Any:
         yield opened
 
 
-def asked(judge: Judging, given: CanarySettings) -> Canaries:
-    found = self_test_file.of(given, judge.decoders.known, judge.lane, judge.policy, unobserved)
-    self_test_file.settle(found, judge.lane, lambda _seconds: None)
+def asked(judge: Judging, given: SelfTestSettings) -> SelfTest:
+    found = self_test_file.of(given, judge.decoders.known, judge.inference, judge.policy, unobserved)
+    self_test_file.settle(found, judge.inference, lambda _seconds: None)
     return found
 
 
 def test_the_starter_bundle_answers_what_ships_and_one_is_allowed_and_one_blocked(judge: Judging) -> None:
-    known = asked(judge, CanarySettings()).known
+    known = asked(judge, SelfTestSettings()).known
     assert known == self_test_file.read(self_test_file.SHIPPED)[0]
     decided = [judge.policy.decide(bird.answer, None, coverage=1.0).status for bird in known if bird.answer]
     assert decided == [Status.ALLOW, Status.BLOCK]
 
 
 def test_a_file_holds_what_was_written(judge: Judging, tmp_path: Path) -> None:
-    file = tmp_path / "canaries.json"
+    file = tmp_path / "self_test.json"
     mute = replace(scores(clip=None), opinions=(Score("nudenet", "FEET_EXPOSED", 0.25),))
-    known = [*asked(judge, CanarySettings()).known, Canary("mute", b"data", None, mute)]
-    self_test_file.write(file, known, judge.lane.provenance)
-    assert self_test_file.chosen(file, judge.lane.provenance) == known
+    known = [*asked(judge, SelfTestSettings()).known, KnownPicture("mute", b"data", None, mute)]
+    self_test_file.write(file, known, judge.inference.provenance)
+    assert self_test_file.chosen(file, judge.inference.provenance) == known
 
 
 def test_a_score_in_the_file_that_is_not_the_models_is_noticed(judge: Judging, tmp_path: Path) -> None:
-    file = tmp_path / "canaries.json"
+    file = tmp_path / "self_test.json"
     plain = json.loads(self_test_file.SHIPPED.read_text())
-    plain["canaries"][1]["answer"]["concepts"][3]["margin"] += 2 * judge.lane.tolerance
+    plain["pictures"][1]["answer"]["concepts"][3]["margin"] += 2 * judge.inference.tolerance
     file.write_text(json.dumps(plain))
-    with pytest.raises(WrongCanary, match="canary glyph: concept"):
-        asked(judge, CanarySettings(file=file))
+    with pytest.raises(SelfTestFailed, match="self-test: glyph: concept"):
+        asked(judge, SelfTestSettings(file=file))
 
 
 OTHER = [ModelRef("safety", "other", "", "0" * 64, "float32"), ModelRef("clip", "other", "", "1" * 64, "float32")]
@@ -291,22 +293,22 @@ def test_other_models_are_asked_about_the_pictures_that_ship_without_answers() -
 def test_a_file_of_other_models_is_refused() -> None:
     with pytest.raises(BadSettings, match="answers of other models") as raised:
         self_test_file.chosen(self_test_file.SHIPPED, OTHER)
-    assert "sluice models canaries --write" in str(raised.value)
+    assert "sluice models self-test --write" in str(raised.value)
 
 
 @pytest.mark.parametrize("margin", [float("nan"), "-0.5", None])
 def test_a_file_with_a_score_that_is_no_number_is_refused(tmp_path: Path, margin: object) -> None:
-    file = tmp_path / "canaries.json"
+    file = tmp_path / "self_test.json"
     plain = json.loads(self_test_file.SHIPPED.read_text())
-    plain["canaries"][0]["answer"]["concepts"][7]["margin"] = margin
+    plain["pictures"][0]["answer"]["concepts"][7]["margin"] = margin
     file.write_text(json.dumps(plain))
-    with pytest.raises(BadSettings, match=r"canary\.file: .* cannot be read"):
+    with pytest.raises(BadSettings, match=r"self_test\.file: .* cannot be read"):
         self_test_file.read(file)
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"models": {}, "canaries": [{}]}', '{"models": {}, "canaries": []}'])
+@pytest.mark.parametrize("text", ["", "{}", '{"models": {}, "pictures": [{}]}', '{"models": {}, "pictures": []}'])
 def test_a_file_that_says_nothing_is_refused(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "canaries.json"
+    file = tmp_path / "self_test.json"
     file.write_text(text)
-    with pytest.raises(BadSettings, match=r"canary\.file: "):
+    with pytest.raises(BadSettings, match=r"self_test\.file: "):
         self_test_file.read(file)

@@ -39,7 +39,7 @@ def trusting(message: Decoded[Verdict], headers: Headers) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredVerdict:
     """What a store keeps of one image: a record of a compacted topic, or a row. `value` is empty without a verdict.
 
     The value and the signature are those of the verdict that stands, byte for byte, so that both can be checked again.
@@ -51,8 +51,8 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
-    """What one record did: to which image, whether its `Kept` is a new one, and why it was refused (then: alert)."""
+class Applied:
+    """What one record did: to which image, whether its `StoredVerdict` changed, why it was refused (then: alert)."""
 
     image_id: str | None
     changed: bool
@@ -80,7 +80,7 @@ class _Known:
 _NOTHING = _Known()
 
 
-class Standing:
+class VerdictView:
     """Folds the records of the verdict topic and answers whether an image may be shown.
 
     One thread feeds it, any thread may ask. Nothing is shown unless every partition was read to where it ended at most
@@ -110,7 +110,7 @@ class Standing:
         """How far each partition was read: where to go on, and what to store once all of `kept` is."""
         return self._replay.positions
 
-    def fold(self, key: bytes | None, value: bytes | None, headers: Headers = ()) -> Folded:
+    def fold(self, key: bytes | None, value: bytes | None, headers: Headers = ()) -> Applied:
         """Take in one record. What cannot be read or proven puts the image of its key in doubt, for good.
 
         Raises RegistryDown or RegistryRefused, nothing taken in, when the framing needs a registry: try again.
@@ -158,18 +158,18 @@ class Standing:
             known.verdict, image_sha256, minimum_policy_version=minimum_policy_version, now=now + self._skew
         )
 
-    def kept(self, image_id: str) -> Kept:
+    def kept(self, image_id: str) -> StoredVerdict:
         """Return what to store of an image: before the positions, then any restart is safe."""
         known = self._images.get(image_id, _NOTHING)
         marks = ((REVOKED, known.revoked), (DOUBTED, known.doubted))
         headers = (*known.headers, *((name, _MARK) for name, marked in marks if marked))
-        return Kept(image_id.encode("utf-8", "surrogateescape"), known.value, headers)
+        return StoredVerdict(image_id.encode("utf-8", "surrogateescape"), known.value, headers)
 
-    def all_kept(self) -> Iterator[Kept]:
+    def all_kept(self) -> Iterator[StoredVerdict]:
         """Yield what to store of every image."""
         return map(self.kept, self._images)
 
-    def restore(self, records: Iterable[Kept], positions: Mapping[int, int]) -> None:
+    def restore(self, records: Iterable[StoredVerdict], positions: Mapping[int, int]) -> None:
         """Take in what was stored, checked anew: a key that is no longer trusted takes its verdicts with it.
 
         Nothing is shown before the next `aim`, which tells whether the positions are of this log.
@@ -196,10 +196,10 @@ class Standing:
         own = tuple((name, content) for name, content in headers if name in _KEPT_HEADERS)
         return verdict.image_id, _Known(verdict, value, own), None
 
-    def _join(self, image_id: str | None, known: _Known, refused: str | None) -> Folded:
+    def _join(self, image_id: str | None, known: _Known, refused: str | None) -> Applied:
         if image_id is None:
-            return Folded(None, changed=False, refused=refused)
+            return Applied(None, changed=False, refused=refused)
         before = self._images.get(image_id, _NOTHING)
         after = before.joined(known)
         self._images[image_id] = after
-        return Folded(image_id, after != before, refused)
+        return Applied(image_id, after != before, refused)

@@ -8,8 +8,8 @@ from typing import Final, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
 from sluice_schemas import Experiment, Generator
-from sluice_sim.album import Page, Relation
 from sluice_sim.options import GENERATORS, Options, Shares
+from sluice_sim.picture_pool import PictureSpec, Relation
 from sluice_sim.pictures import Spoiling
 
 Carried: TypeAlias = Literal["inline", "file", "http"]
@@ -21,7 +21,7 @@ _FEWEST: Final = 4  # pictures of each kind, however rare it is
 
 
 @dataclass(frozen=True, slots=True)
-class Lot:
+class EventSpec:
     """One event before it is made. `of_image_id` names the recent event whose prompt it shares."""
 
     number: int
@@ -30,26 +30,26 @@ class Lot:
     experiment: Experiment | None
     regressed: bool
     hostile: bool
-    page: Page
+    page: PictureSpec
     of_image_id: str | None
     wording: Wording
     carried: Carried
 
 
-class Lots:
+class Sampler:
     """Draws the lot of each event number in turn; the same options give the same lots."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._recent: deque[Lot] = deque(maxlen=_RECENT)
+        self._recent: deque[EventSpec] = deque(maxlen=_RECENT)
 
-    def draw(self, number: int, rng: Random) -> Lot:
+    def draw(self, number: int, rng: Random) -> EventSpec:
         """Decide what event `number` is."""
         generator = rng.choices([each for _, each in GENERATORS], [weight for weight, _ in GENERATORS])[0]
         shares, regressed = self._shares(number, generator)
         hostile = rng.random() < shares.hostile
         page, of_image_id = self._page(number, rng, shares)
-        lot = Lot(
+        lot = EventSpec(
             number=number,
             image_id=str(UUID(int=rng.getrandbits(128), version=4)),
             generator=replace(generator, seed=rng.getrandbits(32)),
@@ -73,8 +73,8 @@ class Lots:
             usual, unsafe=worse.unsafe, mismatch=worse.mismatch, blur=worse.blur, noise=0, overexposed=0
         ), True
 
-    def _page(self, number: int, rng: Random, shares: Shares) -> tuple[Page, str | None]:
-        fresh = Page(
+    def _page(self, number: int, rng: Random, shares: Shares) -> tuple[PictureSpec, str | None]:
+        fresh = PictureSpec(
             index=number,
             unsafe=rng.random() < shares.unsafe,
             wide=rng.random() < shares.wide,
@@ -97,7 +97,7 @@ def _spoilings(shares: Shares) -> dict[Spoiling | None, float]:
     return {"blur": shares.blur, "noise": shares.noise, "overexposed": shares.overexposed}
 
 
-def _share(page: Page, shares: Shares) -> float:
+def _share(page: PictureSpec, shares: Shares) -> float:
     """Return the share of all events whose page is of this one's kind."""
     spoilings = _spoilings(shares)
     unsafe = shares.unsafe if page.unsafe else 1 - shares.unsafe
