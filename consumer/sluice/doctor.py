@@ -3,7 +3,6 @@
 Sees the adapters like `app`; nothing here changes anything, neither on this machine nor at the brokers.
 """
 
-import re
 import shutil
 import tempfile
 import time
@@ -15,20 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sluice import policies
-from sluice.core.errors import BadSettings, BrokerLost, Denied, DependencyDown, WeightsNotAttested
+from sluice.core.errors import BadSettings, BrokerLost, Denied, DependencyDown, SluiceError, WeightsNotAttested
 from sluice.kafka import acls, broker_limits, cluster_checks, preflight, topics
 from sluice.kafka.client import ASSIGNOR
 from sluice.kafka.codec import framing_of
 from sluice.models import files, plugin
 from sluice.moderation.policy import Policy
 from sluice.settings import Kafka, Models, SelfTest, Settings, surroundings
+from sluice.settings.sources import variable_of
 from sluice.telemetry import http
 
 if TYPE_CHECKING:
     from sluice.models import load
 
-_BUNDLE = "SLUICE_MODELS__BUNDLE=openai, and sluice models fetch"
-_BLAMED = {"models.bundle is `": "SLUICE_MODELS__BUNDLE", "models.device": "SLUICE_MODELS__DEVICE"}
 
 State = Literal["ok", "warn", "fail"]
 
@@ -59,9 +57,7 @@ def examine(settings: Settings, now_s: float) -> Iterator[Row]:
     yield from _guarded("surroundings", "see the line", lambda: _around(settings))
     yield from _disk(settings)
     yield _probes(settings)
-    yield from _guarded(
-        "models", _BUNDLE if not settings.models.bundle else "sluice models verify", lambda: _models(settings)
-    )
+    yield from _guarded("models", "sluice models verify", lambda: _models(settings))
     yield from _guarded("registry", "check registry.url and its credentials", lambda: _registry(settings))
     yield from _guarded("broker", "start it, or set SLUICE_KAFKA__BOOTSTRAP_SERVERS", lambda: _kafka(settings, now_s))
 
@@ -71,11 +67,12 @@ def _guarded(what: str, fix: str, look: Callable[[], Iterator[Row]]) -> Iterator
     try:
         yield from look()
     except (BadSettings, BrokerLost, Denied, DependencyDown, WeightsNotAttested) as error:
-        named = re.search(r"sluice [a-z]+ [a-z-]+", str(error))
-        if isinstance(error, Denied):
-            fix = ", ".join(f"SLUICE_KAFKA__{name.upper()}" for name in re.findall(r"\bkafka\.(\w+)", str(error)))
-        blamed = next((setting for words, setting in _BLAMED.items() if words in str(error)), fix)
-        yield Row(what, "fail", " / ".join(str(error).splitlines()), named.group() if named else blamed)
+        own = error.remedy or _variables(error)
+        yield Row(what, "fail", " / ".join(str(error).splitlines()), own or fix)
+
+
+def _variables(error: SluiceError) -> str:
+    return ", ".join(map(variable_of, error.settings))
 
 
 def _policy(settings: Settings) -> Iterator[Row]:
@@ -237,7 +234,7 @@ def _limits(kafka: Kafka, allowed: broker_limits.Limits) -> Iterator[Row]:
         return
     refused = list(broker_limits.beyond(kafka, allowed))
     for each in refused:
-        yield Row("limits", "fail", each, f"SLUICE_KAFKA__{each.split()[0].removeprefix('kafka.').upper()}")
+        yield Row("limits", "fail", str(each), _variables(each))
     if not refused:
         told = ", ".join(f"{name} {value}" for name, value in allowed.items())
         yield Row("limits", "ok", f"the settings keep to what the brokers allow: {told}")

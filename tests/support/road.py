@@ -24,7 +24,8 @@ from sluice.core.deadline import Deadline
 from sluice.core.records import Record
 from sluice.kafka import topics as kafka_topics
 from sluice.kafka.acls import Acl, least
-from sluice.kafka.client import error_of, open_consumer, open_producer, plain_producer_config, reader_config
+from sluice.kafka.client import open_consumer, open_producer, plain_producer_config, reader_config
+from sluice.kafka.errors import error_of
 from sluice.kafka.reader import Reader
 from sluice.services.moderator import app
 from sluice.settings import Kafka, Media, Models, Settings, Topics

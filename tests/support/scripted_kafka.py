@@ -147,6 +147,7 @@ class ScriptedConsumer:
         self.metadata: KafkaError | None = None
         self.generation = -1
         self.topic_error: KafkaError | None = None
+        self.seeking: KafkaError | None = None
         self.on_assign: Callable[..., None]
         self.on_revoke: Callable[..., None]
         self.on_lost: Callable[..., None]
@@ -211,6 +212,11 @@ class ScriptedConsumer:
 
     def resume(self, handles: Sequence[TopicPartition]) -> None:
         self._note("resume", handles)
+
+    def seek(self, place: TopicPartition) -> None:
+        if self.seeking:
+            raise KafkaException(self.seeking)
+        self.calls.append(("seek", (place.partition, place.offset)))
 
     def _note(self, name: str, handles: Sequence[TopicPartition]) -> None:
         self.calls.append((name, tuple(sorted(handle.partition for handle in handles))))

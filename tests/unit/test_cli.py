@@ -74,7 +74,7 @@ def test_an_error_becomes_its_exit_code(error: SluiceError, code: int) -> None:
 
 
 def test_an_error_that_names_a_command_gets_no_second_one(capsys: pytest.CaptureFixture[str]) -> None:
-    print_error(errors.WeightsNotAttested("w.safetensors is missing; run `sluice models fetch`"))
+    print_error(errors.WeightsNotAttested("w.safetensors is missing", remedy="run `sluice models fetch`"))
     assert capsys.readouterr().err == "error: w.safetensors is missing; run `sluice models fetch`\n"
 
 

@@ -35,7 +35,7 @@ ALLOWED = {
     ],
 )  # fmt: skip
 def test_what_the_brokers_will_refuse_is_named(asked: dict[str, Any], allowed: Limits, named: list[str]) -> None:
-    assert [said.split()[0] for said in beyond(Kafka(**asked), allowed)] == named
+    assert [each.settings for each in beyond(Kafka(**asked), allowed)] == [(name,) for name in named]
 
 
 @dataclass

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from confluent_kafka import KafkaError
 
-from sluice.kafka.connection_errors import ConnectionErrors, explained, handshakes
+from sluice.kafka.connection_errors import ConnectionErrors, Refusal, explained, handshakes
 from sluice.settings import Kafka
 
 REFUSED = "sasl_ssl://b:1/bootstrap: SASL authentication error: Authentication failed (after 317ms in state AUTH_REQ)"
@@ -49,20 +49,20 @@ def test_what_is_no_refusal_is_told_as_it_is_without_when() -> None:
 def test_a_refusal_is_final_once_all_brokers_are_down_and_weighed_once() -> None:
     refusals = ConnectionErrors(NOBODY)
     refusals(KafkaError(KafkaError._AUTHENTICATION, REFUSED))
-    assert refusals.final() == ""
+    assert refusals.final() is None
     refusals(ALL_DOWN)
-    assert refusals.final() == refusals.latest
-    assert refusals.final() == ""
+    assert refusals.final() == Refusal(refusals.latest, ("kafka.sasl_username", "kafka.sasl_password"))
+    assert refusals.final() is None
 
 
 def test_a_broker_that_is_merely_down_may_still_let_us_in() -> None:
-    assert heard(REFUSED, GONE).final() == ""
-    assert heard(GONE).final() == ""
-    assert heard().final() == ""
+    assert heard(REFUSED, GONE).final() is None
+    assert heard(GONE).final() is None
+    assert heard().final() is None
 
 
 def test_a_broker_that_came_to_another_answer_is_heard_anew() -> None:
-    assert heard(GONE, GONE.replace("Connect to", "SASL")).final() != ""
+    assert heard(GONE, GONE.replace("Connect to", "SASL")).final() is not None
 
 
 @contextmanager
@@ -86,9 +86,8 @@ def answering(reply: bytes) -> Iterator[str]:
 def test_a_port_that_speaks_no_tls_is_told(reply: bytes) -> None:
     with answering(reply) as server:
         found = list(handshakes(Kafka(bootstrap_servers=f"127.0.0.1:1,{server}", security_protocol="SSL")))
-    assert found == [
-        f"{server}: kafka.security_protocol is SSL, but this port speaks no TLS: use another port, or another protocol"
-    ]
+    said = "kafka.security_protocol is SSL, but this port speaks no TLS: use another port, or another protocol"
+    assert found == [Refusal(f"{server}: {said}", ("kafka.security_protocol",))]
 
 
 def test_a_port_in_clear_text_is_right_for_a_client_in_clear_text() -> None:

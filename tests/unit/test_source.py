@@ -103,6 +103,56 @@ def test_assigned_partitions_flow_once_the_poll_that_brought_them_is_over(bench:
     assert bench.indices == {0, 1}
 
 
+def test_what_a_pause_lets_through_is_read_again_and_not_given_out(bench: Bench) -> None:
+    bench.assign(0, 1)
+    bench.source.pause()
+    bench.consumer.calls.clear()
+    bench.consumer.incoming.extend([Received(0, 4), Received(0, 5), Received(1, 7)])
+    assert bench.poll() == []
+    assert bench.consumer.calls == [("seek", (0, 4)), ("seek", (1, 7)), ("pause", (0, 1))]
+    bench.source.resume()
+    bench.consumer.incoming.append(Received(0, 4))
+    assert bench.poll() == [(0, 4)]
+
+
+def test_what_comes_before_it_is_known_where_to_begin_is_read_again_from_there(bench: Bench) -> None:
+    bench.places[0] = None
+    bench.assign(0, 1)
+    bench.consumer.incoming.extend([Received(0, 0), Received(1, 0)])
+    bench.consumer.calls.clear()
+    assert bench.poll() == [(1, 0)]
+    assert bench.consumer.calls == [("pause", (0,))]
+    bench.places[0] = Place(5, 3, 9)
+    bench.now += 60.0
+    bench.poll()
+    bench.poll()
+    assert bench.consumer.calls[-2:] == [("seek", (0, 5)), ("resume", (0,))]
+    bench.consumer.incoming.append(Received(0, 5))
+    assert bench.poll() == [(0, 5)]
+    assert not any(bench.observed), "nothing was deleted"
+
+
+def test_what_came_too_early_of_a_partition_that_is_gone_is_forgotten(bench: Bench) -> None:
+    bench.places[0] = None
+    bench.assign(0)
+    bench.consumer.incoming.append(Received(0, 0))
+    bench.poll()
+    bench.consumer.incoming.append(bench.consumer.revoked(0))
+    bench.poll()
+    bench.places[0] = Place(5, 3, 9)
+    bench.assign(0)
+    assert "seek" not in {name for name, _ in bench.consumer.calls}
+
+
+def test_what_cannot_be_read_again_ends_the_process(bench: Bench) -> None:
+    bench.assign(0)
+    bench.source.pause()
+    bench.consumer.seeking = KafkaError(KafkaError._STATE)
+    bench.consumer.incoming.append(Received(0, 4))
+    with pytest.raises(Fatal, match="cannot be read again"):
+        bench.poll()
+
+
 def test_partitions_assigned_while_paused_stay_paused(bench: Bench) -> None:
     bench.source.pause()
     bench.assign(0, 1)
@@ -181,6 +231,7 @@ def test_a_partition_that_came_back_is_read_in_the_polls_after(bench: Bench) -> 
     bench.assign(0)
     bench.consumer.incoming.extend([bench.consumer.revoked(0), bench.consumer.assigned(0)])
     bench.poll()
+    bench.poll()  # by now it is known where it begins
     bench.consumer.incoming.append(Received(0, 5))
     assert bench.poll() == [(0, 5)]
 

@@ -69,7 +69,11 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 -- nothing i
 def _here(context: typer.Context) -> str:
     telemetry = settings_of(context).telemetry
     if not telemetry.http_port:
-        raise BadSettings("telemetry.http_port is not set; set it as for the consumer, or: sluice top HOST:PORT")
+        raise BadSettings(
+            "telemetry.http_port is not set",
+            setting="telemetry.http_port",
+            remedy="set it as for the consumer, or: sluice top HOST:PORT",
+        )
     return f"{_EVERYWHERE.get(telemetry.http_host, telemetry.http_host)}:{telemetry.http_port}"
 
 

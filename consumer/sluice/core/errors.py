@@ -30,14 +30,27 @@ from typing import ClassVar
 
 
 class SluiceError(Exception):
-    """Root of every error this package raises on purpose."""
+    """Root of every error this package raises on purpose.
+
+    `message` says what is wrong, `settings` are the dotted names of the settings that are wrong or would help, `remedy`
+    says what to do. A person reads all of them as one text; commands and `doctor` take the parts.
+    """
+
+    def __init__(self, message: str = "", *, setting: str | tuple[str, ...] = (), remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.settings = (setting,) if isinstance(setting, str) else setting
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.remedy}" if self.remedy else self.message
 
 
 class Rejection(SluiceError):
     """One record cannot be judged.
 
     `reason` is a stable snake_case code (it becomes `indeterminate_reason`, a metric label and the dead letter's
-    reason); `message` is for people and carries no user data.
+    reason); `detail` is for people and carries no user data.
     """
 
     stage: ClassVar[str] = "unknown"
@@ -46,7 +59,7 @@ class Rejection(SluiceError):
     def __init__(self, reason: str, message: str = "") -> None:
         super().__init__(f"{self.stage}: {reason}" + (f" ({message})" if message else ""))
         self.reason = reason
-        self.message = message
+        self.detail = message
 
 
 class Undecodable(Rejection):
@@ -92,8 +105,8 @@ class Poisonous(Rejection):
 class DependencyDown(SluiceError):
     """A store, registry or device is not available now; the records wait, they are not rejected."""
 
-    def __init__(self, dependency: str, message: str = "") -> None:
-        super().__init__(f"{dependency} is not available" + (f": {message}" if message else ""))
+    def __init__(self, dependency: str, message: str = "", *, setting: str | tuple[str, ...] = ()) -> None:
+        super().__init__(f"{dependency} is not available" + (f": {message}" if message else ""), setting=setting)
         self.dependency = dependency
 
 

@@ -92,8 +92,9 @@ def _binary() -> Traversable:
         return files("noida_db").joinpath("noida-db")
     except ModuleNotFoundError:
         raise BadSettings(
-            "the embedded broker is not installed; run: pip install 'sluice[demo]', or name a broker of your own with "
-            "SLUICE_KAFKA__BOOTSTRAP_SERVERS"
+            "the embedded broker is not installed",
+            setting="kafka.bootstrap_servers",
+            remedy="run: pip install 'sluice[demo]', or name a broker of your own with SLUICE_KAFKA__BOOTSTRAP_SERVERS",
         ) from None
 
 

@@ -7,6 +7,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource  # its public name is not re-exported for type checkers
 
+from sluice.core.errors import BadSettings
 from sluice.settings import Kafka
 
 TRANSACTION_MAX = "transaction.max.timeout.ms"
@@ -36,19 +37,20 @@ def limits(admin: AdminClient, timeout_s: float) -> Limits:
     }
 
 
-def beyond(kafka: Kafka, allowed: Limits) -> Iterator[str]:
+def beyond(kafka: Kafka, allowed: Limits) -> Iterator[BadSettings]:
     """Yield what of the settings the brokers will refuse: the setting, its value, what is allowed."""
     longest_ms = allowed.get(TRANSACTION_MAX)
     if longest_ms is not None and kafka.transaction_timeout_s * 1000 > longest_ms:
-        value = f"kafka.transaction_timeout_s is {kafka.transaction_timeout_s:g}"
-        yield f"{value}, the brokers allow at most {longest_ms / 1000:g} ({TRANSACTION_MAX}); lower it"
+        setting, value = "kafka.transaction_timeout_s", f"{kafka.transaction_timeout_s:g}"
+        allows = f"the brokers allow at most {longest_ms / 1000:g} ({TRANSACTION_MAX})"
+        yield BadSettings(f"{setting} is {value}, {allows}", setting=setting, remedy="lower it")
     if kafka.group_protocol != "classic":
         return  # the session is the brokers' own
     least_ms, most_ms = allowed.get(SESSION_MIN, 0), allowed.get(SESSION_MAX, float("inf"))
     if not least_ms <= kafka.session_timeout_s * 1000 <= most_ms:
-        value = f"kafka.session_timeout_s is {kafka.session_timeout_s:g}"
-        bounds = f"{least_ms / 1000:g} to {most_ms / 1000:g}"
-        yield f"{value}, the brokers allow {bounds} ({SESSION_MIN}, {SESSION_MAX}); change it"
+        setting, value = "kafka.session_timeout_s", f"{kafka.session_timeout_s:g}"
+        allows = f"the brokers allow {least_ms / 1000:g} to {most_ms / 1000:g} ({SESSION_MIN}, {SESSION_MAX})"
+        yield BadSettings(f"{setting} is {value}, {allows}", setting=setting, remedy="change it")
 
 
 def _settings(future: Any) -> Limits:

@@ -7,12 +7,13 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from sluice.core.errors import BadSettings
+from sluice.kafka.errors import TRANSPORT, error_of
 from sluice.settings import Kafka
 from sluice.settings.kafka import SecurityProtocol
 
@@ -25,9 +26,6 @@ _logger = logging.getLogger(__name__)
 
 CLIENT_ID = "sluice"
 ASSIGNOR = "range"
-DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
-"""What brokers say of a topic or a group that we may not use so."""
-
 FETCH_MAX_BYTES = 32 * 1024 * 1024  # prefetching may overshoot its bound by one answer of each broker
 LINGER_MS = 2  # a transaction is filled at once, so waiting longer only delays its commit
 MESSAGE_MAX_BYTES = 4 * 1024 * 1024  # a dead letter may carry an event of `media.max_event_bytes` and its headers
@@ -162,7 +160,7 @@ class _Lines:
     def log(self, level: int, form: str, facility: str, *rest: str) -> None:
         """Report what is lost; what is no alarm is for those who debug."""
         if (facility, level) in _UNANSWERED:
-            self._on_error(KafkaError(KafkaError._TRANSPORT, rest[-1], retriable=True))  # noqa: SLF001  its public name
+            self._on_error(KafkaError(TRANSPORT, rest[-1], retriable=True))
         else:
             _logger.log(level if level > logging.ERROR else logging.DEBUG, form, facility, *rest)
 
@@ -177,13 +175,8 @@ def _open(make: Callable[[], Client]) -> Client:
         return make()
     except KafkaException as refused:
         text = error_of(refused).str()
-        named = next((f"kafka.{setting}: " for name, setting in _FILES.items() if name in text), "kafka: ")
-        raise BadSettings(named + text) from None
-
-
-def error_of(exception: KafkaException) -> KafkaError:
-    """Return what librdkafka says of an exception it raised."""
-    return cast(KafkaError, exception.args[0])
+        setting = next((f"kafka.{setting}" for name, setting in _FILES.items() if name in text), "")
+        raise BadSettings(f"{setting or 'kafka'}: {text}", setting=(setting,) if setting else ()) from None
 
 
 def _common(kafka: Kafka) -> Config:
@@ -228,23 +221,36 @@ def _tls(kafka: Kafka) -> Config:
 def _passed_through(setting: str, options: Mapping[str, str | float | bool]) -> Config:
     for name in options:
         if name in _OWN_SETTING:
-            raise BadSettings(f"kafka.{setting}: {name} has a setting of its own under kafka; use that one")
+            raise BadSettings(
+                f"kafka.{setting}: {name} has a setting of its own under kafka",
+                setting=f"kafka.{setting}",
+                remedy="use that one",
+            )
         if name in _GUARDS_EXACTLY_ONCE:
-            raise BadSettings(f"kafka.{setting}: {name} may not be changed, exactly-once rests on it; remove it")
+            raise BadSettings(
+                f"kafka.{setting}: {name} may not be changed, exactly-once rests on it",
+                setting=f"kafka.{setting}",
+                remedy="remove it",
+            )
     return dict(options)
 
 
 def _refuse_cleartext(kafka: Kafka) -> None:
     if not kafka.bootstrap_servers:
-        raise BadSettings("kafka.bootstrap_servers is empty; set SLUICE_KAFKA__BOOTSTRAP_SERVERS to host:port[,...]")
+        raise BadSettings(
+            "kafka.bootstrap_servers is empty",
+            setting="kafka.bootstrap_servers",
+            remedy="set SLUICE_KAFKA__BOOTSTRAP_SERVERS to host:port[,...]",
+        )
     encrypted = kafka.security_protocol in (SecurityProtocol.SSL, SecurityProtocol.SASL_SSL)
     if encrypted or kafka.allow_insecure:
         return
     for server in kafka.bootstrap_servers.split(","):
         if not _on_loopback(_host(server)):
             raise BadSettings(
-                f"kafka.security_protocol is {kafka.security_protocol.value}, but {server.strip()} is not on loopback; "
-                "use SSL or SASL_SSL, or set kafka.allow_insecure=true if the network itself is trusted"
+                f"kafka.security_protocol is {kafka.security_protocol.value}, but {server.strip()} is not on loopback",
+                setting=("kafka.security_protocol", "kafka.allow_insecure"),
+                remedy="use SSL or SASL_SSL, or set kafka.allow_insecure=true if the network itself is trusted",
             )
 
 

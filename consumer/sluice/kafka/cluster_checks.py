@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
+from confluent_kafka import KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AclOperation, AdminClient, OffsetSpec
 
 from sluice.core.errors import BrokerLost
 from sluice.kafka.acls import Acl, of_consumer
-from sluice.kafka.client import DENIED, error_of, producer_config, transactional_id
+from sluice.kafka.client import producer_config, transactional_id
 from sluice.kafka.coordinator import describe
+from sluice.kafka.errors import CHECK_SERVERS, Meaning, error_of, means
 from sluice.settings import Kafka, Topics
 
 TIMEOUT_S = 10.0
@@ -33,7 +34,9 @@ def cluster(admin: AdminClient) -> Cluster:
     try:
         found = ask.describe_cluster(request_timeout=TIMEOUT_S).result()
     except KafkaException as exception:
-        raise BrokerLost(f"no broker answers: {error_of(exception).str()}; check kafka.bootstrap_servers") from None
+        raise BrokerLost(
+            f"no broker answers: {error_of(exception).str()}", setting="kafka.bootstrap_servers", remedy=CHECK_SERVERS
+        ) from None
     return Cluster(found.cluster_id or "", len(found.nodes))
 
 
@@ -97,7 +100,7 @@ def may_transact(kafka: Kafka) -> bool:
     try:
         Producer(config).init_transactions(TIMEOUT_S)
     except KafkaException as exception:
-        return error_of(exception).code() != KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+        return not means(error_of(exception), Meaning.DENIED)
     return True
 
 
@@ -116,7 +119,7 @@ def _allowed(ask: Callable[[], Any]) -> set[str] | None:
     try:
         operations: Iterable[AclOperation] = ask().authorized_operations or ()
     except KafkaException as exception:
-        return set() if error_of(exception).code() in DENIED else None
+        return set() if means(error_of(exception), Meaning.DENIED) else None
     return {operation.name for operation in operations} or None
 
 

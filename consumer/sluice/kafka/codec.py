@@ -113,9 +113,15 @@ def signing_of(signing: Signing) -> Sign:
     try:
         return Signer.of(signing.key_id, signing.key_file.read_bytes())
     except OSError as error:
-        raise BadSettings(f"signing.key_file: {signing.key_file}: {error.strerror}") from None
+        raise BadSettings(
+            f"signing.key_file: {signing.key_file}: {error.strerror}", setting="signing.key_file"
+        ) from None
     except ValueError as error:
-        raise BadSettings(f"signing.key_file: {signing.key_file}: {error}; make one with `sluice keys new`") from None
+        raise BadSettings(
+            f"signing.key_file: {signing.key_file}: {error}",
+            setting="signing.key_file",
+            remedy="make one with `sluice keys new`",
+        ) from None
 
 
 def framing_of(registry: Registry, topics: Topics) -> Framing:
@@ -139,8 +145,9 @@ def framing_of(registry: Registry, topics: Topics) -> Framing:
             raise DependencyDown(DEPENDENCY, str(down)) from None
         except RegistryRefused as refused:
             raise BadSettings(
-                f"registry.url: {subject_of(topic)} is refused, {refused}; register the released schemas, or set "
-                "registry.auto_register=true for development"
+                f"registry.url: {subject_of(topic)} is refused, {refused}",
+                setting="registry.url",
+                remedy="register the released schemas, or set registry.auto_register=true for development",
             ) from None
     return framing
 

@@ -20,7 +20,8 @@ from sluice.core.log_events import log_event
 from sluice.core.metrics import Observe
 from sluice.core.records import GroupMetadata, Message, Offsets
 from sluice.kafka.broker_limits import TOO_LONG
-from sluice.kafka.client import DENIED, OnError, error_of
+from sluice.kafka.client import OnError
+from sluice.kafka.errors import CHECK_SERVERS, TIMED_OUT, Meaning, error_of, known, means
 from sluice.kafka.thread_owner import ThreadOwner
 from sluice.kafka.transaction_steps import BREATH_S, Undelivered, flush, produce, send_offsets
 from sluice.stream.tracing import commit_spans
@@ -31,22 +32,6 @@ SLOW_S = 2.0  # law 4: a commit or abort that took longer is in doubt
 OPEN_TRY_S = 5.0
 _logger = logging.getLogger(__name__)
 
-_FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})  # noqa: SLF001
-# After these librdkafka takes a new epoch for a confirmed abort.
-_STRANGER = frozenset({KafkaError.UNKNOWN_PRODUCER_ID, KafkaError.INVALID_PRODUCER_ID_MAPPING})
-# Ours, and what produce() says in a transaction that has already failed, without a word of an abort.
-_PASSING = frozenset({KafkaError._STATE, KafkaError._QUEUE_FULL, KafkaError._TIMED_OUT})  # noqa: SLF001
-_REFUSED_FOR_GOOD = {
-    KafkaError.MSG_SIZE_TOO_LARGE: "raise max.message.bytes of the topic, or lower media.max_event_bytes",
-    KafkaError.RECORD_LIST_TOO_LARGE: "raise segment.bytes of the topic",
-    KafkaError.UNKNOWN_TOPIC_OR_PART: "create it with: sluice topics create",
-    KafkaError._UNKNOWN_TOPIC: "create it with: sluice topics create",  # noqa: SLF001  its public name
-    KafkaError._UNKNOWN_PARTITION: "create it with: sluice topics create",  # noqa: SLF001
-    KafkaError.INVALID_MSG: "the broker calls it invalid; is the topic compacted?",
-    KafkaError.INVALID_RECORD: "the broker calls it invalid; is the topic compacted?",
-    KafkaError.POLICY_VIOLATION: "the broker's policy forbids it",
-}
-_DENIED = DENIED | {KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED}
 _GRANT = "grant it: sluice topics acls --role consumer"
 
 
@@ -169,7 +154,7 @@ class KafkaCommitter:
         that it did not: the coordinator refuses to abort what is committed.
         """
         _refuse_if_over(cause)
-        if ending and (cause.retriable() or cause.code() in _STRANGER):
+        if ending and (cause.retriable() or means(cause, Meaning.EPOCH_GONE)):
             raise Fenced(f"the outcome of a transaction stays unknown: {cause.str()}")
         if ending or cause.retriable():  # what was not answered may come late, and count in the next transaction
             self._doubts.append(("unanswered", cause.str()))
@@ -213,41 +198,46 @@ def _hear(producer: Producer) -> None:
 
 def _refuse_if_over(error: KafkaError) -> None:
     """Raise Fenced or Denied for what librdkafka calls fatal: nothing can be done with this producer any more."""
-    if error.fatal() and error.code() in _DENIED:
-        raise Denied(f"kafka: {error.str()}; {_GRANT}")
-    if error.fatal() or error.code() in _FENCED:
+    if error.fatal() and means(error, Meaning.DENIED):
+        raise Denied(f"kafka: {error.str()}", remedy=_GRANT)
+    if error.fatal() or means(error, Meaning.FENCED):
         raise Fenced(f"kafka: {error.str()}")
 
 
 def _unreachable(within_s: float, refused: TransactionAborted) -> BrokerLost:
     return BrokerLost(
-        f"no transaction coordinator within {within_s:g} s (kafka.connect_deadline_s): {refused}; "
-        "check kafka.bootstrap_servers"
+        f"no transaction coordinator within {within_s:g} s (kafka.connect_deadline_s): {refused}",
+        setting="kafka.bootstrap_servers",
+        remedy=CHECK_SERVERS,
     )
 
 
 def _not_opened(error: KafkaError) -> TransactionAborted | Fatal:
     """Return what a failed init_transactions means: try again later, or leave."""
-    if error.code() in _FENCED:
+    if means(error, Meaning.FENCED):
         return Fenced(f"kafka: {error.str()}")
-    if error.code() in _DENIED:
-        return Denied(f"kafka: {error.str()} (kafka.transactional_id); {_GRANT}")
-    if error.code() == KafkaError.INVALID_TRANSACTION_TIMEOUT:
-        return BadSettings(f"kafka.transaction_timeout_s is {TOO_LONG}; lower it")
+    if means(error, Meaning.DENIED):
+        return Denied(f"kafka: {error.str()} (kafka.transactional_id)", setting="kafka.transactional_id", remedy=_GRANT)
+    if means(error, Meaning.TIMEOUT_TOO_LONG):
+        setting = "kafka.transaction_timeout_s"
+        return BadSettings(f"{setting} is {TOO_LONG}", setting=setting, remedy="lower it")
     if error.fatal() or not error.retriable():
-        return Fatal(f"kafka: {error.str()} (kafka.transactional_id)")
+        return Fatal(f"kafka: {error.str()} (kafka.transactional_id)", setting="kafka.transactional_id")
     return TransactionAborted(f"no transaction coordinator: {error.str()}")
 
 
 def _next_step(cause: KafkaError, undelivered: Undelivered) -> TransactionAborted | Fatal:
     """Return what an aborted transaction means: try again, or leave because trying again cannot help."""
     for topic, error in undelivered:  # the others were thrown away for it
-        if error.code() in _DENIED:
-            return Denied(f"topic {topic}: {error.str()}; {_GRANT}")
-        if error.code() in _REFUSED_FOR_GOOD:
-            return Fatal(f"topic {topic} refuses a message: {error.str()}; {_REFUSED_FOR_GOOD[error.code()]}")
-    if cause.code() in _DENIED:
-        return Denied(f"kafka: {cause.str()}; {_GRANT}")
-    if cause.txn_requires_abort() or cause.retriable() or cause.code() in _PASSING:
+        if means(error, Meaning.DENIED):
+            return Denied(f"topic {topic}: {error.str()}", remedy=_GRANT)
+        refused = known(error)
+        if refused and refused.meaning in (Meaning.MESSAGE_REFUSED, Meaning.NO_TOPIC):
+            return Fatal(f"topic {topic} refuses a message: {error.str()}", remedy=refused.remedy)
+    if means(cause, Meaning.DENIED):
+        return Denied(f"kafka: {cause.str()}", remedy=_GRANT)
+    # The last two: ours, and what produce() says in a transaction that has already failed, without a word of an abort.
+    passing = means(cause, Meaning.TRANSACTION_FAILED) or cause.code() == TIMED_OUT
+    if cause.txn_requires_abort() or cause.retriable() or passing:
         return TransactionAborted(cause.str())
     return Fatal(f"kafka: {cause.str()}")

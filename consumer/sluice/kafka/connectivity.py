@@ -6,8 +6,8 @@ from collections.abc import Callable
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from sluice.core.errors import BadSettings, BrokerLost
-from sluice.kafka.client import error_of
 from sluice.kafka.connection_errors import explained
+from sluice.kafka.errors import ALL_BROKERS_DOWN, CHECK_SERVERS, CREATE, error_of
 
 PROBE_EVERY_S = 1.0
 PROBE_TIMEOUT_S = 0.25
@@ -34,7 +34,7 @@ class Connectivity:
 
     def on_error(self, error: KafkaError) -> None:
         """Take note of an error that concerns the client as a whole (librdkafka's error callback)."""
-        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  its public name
+        if error.code() != ALL_BROKERS_DOWN:
             self._last_error = explained(error.str())
         elif self._down_since is None:
             self._down_since = self._clock()
@@ -73,8 +73,9 @@ class Connectivity:
         silent_s = now - self._down_since
         if silent_s >= self._deadline_s:
             raise BrokerLost(
-                f"no broker answered for {silent_s:.0f} s (kafka.connect_deadline_s): {self._last_error}; "
-                "check kafka.bootstrap_servers"
+                f"no broker answered for {silent_s:.0f} s (kafka.connect_deadline_s): {self._last_error}",
+                setting="kafka.bootstrap_servers",
+                remedy=CHECK_SERVERS,
             )
         if now >= self._next_word:
             self._next_word = now + SAY_EVERY_S
@@ -86,4 +87,4 @@ class Connectivity:
     def _still_missing(self, now: float) -> None:
         self.missing()
         if self._missing_since is not None and now - self._missing_since >= MISSING_GRACE_S:
-            raise BadSettings(f"topic {self._topic} does not exist; create it with: sluice topics create")
+            raise BadSettings(f"topic {self._topic} does not exist", remedy=CREATE)

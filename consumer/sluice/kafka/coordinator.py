@@ -4,20 +4,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from sluice.core.deadline import Deadline
-from sluice.kafka.client import error_of
+from sluice.kafka.errors import Meaning, error_of, means
 
-PASSING = {
-    KafkaError._TIMED_OUT,  # noqa: SLF001  public names
-    KafkaError._TRANSPORT,  # noqa: SLF001
-    KafkaError._WAIT_COORD,  # noqa: SLF001
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-}
+PASSING = (Meaning.COORDINATOR_MOVES, Meaning.UNREACHABLE)
 """What a coordinator that has just been made, or has moved, costs a question."""
 
 _PAUSE_S = 0.1
@@ -45,6 +38,6 @@ def describe(
         try:
             return asked[group].result()
         except KafkaException as exception:
-            if error_of(exception).code() not in PASSING or deadline.over:
+            if not means(error_of(exception), *PASSING) or deadline.over:
                 raise
             sleep(_PAUSE_S)

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
 from sluice.core.records import Partition
-from sluice.kafka.client import error_of
+from sluice.kafka.errors import error_of
 from sluice.kafka.group_offsets import AskCommits, silent_admin
 from sluice.kafka.offset_lookup import offsets
 from sluice.settings import Kafka

@@ -68,6 +68,10 @@ class Expiry:
         self._say_at_s = 0.0
         self._refusal = ""
 
+    def next(self, partition: Partition) -> int:
+        """Return where reading goes on in a partition that was let go."""
+        return self._next[partition]
+
     @property
     def held(self) -> Collection[Partition]:
         """The partitions that may not flow yet."""
@@ -166,8 +170,9 @@ class Expiry:
         if lost and self._then == "stop":
             said = ", ".join(f"{place.topic}/{place.index}: {gone[0]} to {gone[-1]}" for place, gone in lost)
             raise ImagesExpired(
-                f"images were deleted before they were read ({said}); raise retention.ms of the topic, and set "
-                "kafka.expired_images=tell to go on"
+                f"images were deleted before they were read ({said})",
+                setting="kafka.expired_images",
+                remedy="raise retention.ms of the topic, and set kafka.expired_images=tell to go on",
             )
 
     def _recall(self) -> None:

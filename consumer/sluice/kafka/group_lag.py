@@ -21,8 +21,9 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from sluice.core.deadline import Deadline
 from sluice.core.errors import BadSettings, BrokerLost, Denied
-from sluice.kafka.client import DENIED, Config, error_of, reader_config
+from sluice.kafka.client import Config, reader_config
 from sluice.kafka.coordinator import describe
+from sluice.kafka.errors import CHECK_SERVERS, CREATE, Meaning, error_of, is_end, means
 from sluice.kafka.group_offsets import AskCommits
 from sluice.kafka.offset_lookup import END, STABLE, offsets
 from sluice.settings import Kafka
@@ -32,8 +33,6 @@ LISTEN_S = 0.1
 ONE_RECORD: Config = {"queued.min.messages": 1, "fetch.message.max.bytes": 64 * 1024}
 """Of each partition one record is wanted, not all that waits; one that is larger comes alone."""
 
-# The end, or the record was deleted meanwhile.
-_NO_RECORD = (KafkaError._PARTITION_EOF, KafkaError._AUTO_OFFSET_RESET)  # noqa: SLF001  public names
 Answer = TypeVar("Answer")
 
 
@@ -154,7 +153,7 @@ def _aged(standing: PartitionLag, message: Message | None) -> PartitionLag:
         return standing
     if (error := message.error()) is not None:
         # A reader of what is committed sees the end where a transaction is open, too.
-        ended = error.code() == KafkaError._PARTITION_EOF and (message.offset() or 0) >= standing.end  # noqa: SLF001
+        ended = is_end(error) and (message.offset() or 0) >= standing.end
         return replace(standing, only_markers=ended)
     _, timestamp_ms = message.timestamp()
     return replace(standing, oldest_ms=timestamp_ms if timestamp_ms >= 0 else None)
@@ -171,7 +170,7 @@ def _first(consumer: Consumer, topic: str, waiting: set[int], deadline: Deadline
         # That we may not use the group which librdkafka wants a name for is no matter.
         if error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             return None
-        if index in waiting and (error is None or error.code() in _NO_RECORD):
+        if index in waiting and (error is None or means(error, Meaning.NO_RECORD)):
             found.setdefault(index, message)
             consumer.pause([TopicPartition(topic, index)])
     return found
@@ -184,8 +183,8 @@ def _partitions(admin: AdminClient, topic: str) -> list[int]:
     try:
         return [partition.id for partition in future.result().partitions]
     except KafkaException as exception:
-        if error_of(exception).code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-            raise BadSettings(f"topic {topic} does not exist; create it with: sluice topics create") from None
+        if means(error_of(exception), Meaning.NO_TOPIC):
+            raise BadSettings(f"topic {topic} does not exist", remedy=CREATE) from None
         raise _refusal(error_of(exception), "", topic) from None
 
 
@@ -214,7 +213,7 @@ def _answered(ask: Callable[[], Answer], group: str, topic: str) -> Answer:
 
 
 def _refusal(error: KafkaError, group: str, topic: str) -> Denied | BrokerLost:
-    if error.code() in DENIED:
+    if means(error, Meaning.DENIED):
         what = f"group {group}" if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED else f"topic {topic}"
-        return Denied(f"the brokers deny Describe on {what}; grant it: sluice topics acls --role monitoring")
-    return BrokerLost(f"no broker answers: {error.str()}; check kafka.bootstrap_servers")
+        return Denied(f"the brokers deny Describe on {what}", remedy="grant it: sluice topics acls --role monitoring")
+    return BrokerLost(f"no broker answers: {error.str()}", setting="kafka.bootstrap_servers", remedy=CHECK_SERVERS)

@@ -9,8 +9,9 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from sluice.core.deadline import Deadline
-from sluice.kafka.client import DENIED, admin_config, error_of, open_admin, open_consumer, reader_config
+from sluice.kafka.client import admin_config, open_admin, open_consumer, reader_config
 from sluice.kafka.coordinator import PASSING
+from sluice.kafka.errors import Meaning, error_of, means
 from sluice.settings import Kafka
 
 PATIENCE_S = 5.0
@@ -60,7 +61,7 @@ class Commits:
                 self._listen()
                 if self._refused is not None:
                     raise KafkaException(self._refused) from None
-                if error_of(exception).code() not in PASSING or deadline.over:
+                if not means(error_of(exception), *PASSING) or deadline.over:
                     raise
             else:
                 self._refused = None
@@ -75,7 +76,7 @@ class Commits:
 
     def _hear(self, error: KafkaError) -> None:
         _hushed(error)
-        if error.code() in DENIED:
+        if means(error, Meaning.DENIED):
             self._refused = error
 
 

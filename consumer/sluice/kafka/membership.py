@@ -10,28 +10,13 @@ from collections.abc import Callable
 from confluent_kafka import Consumer, KafkaError
 
 from sluice.core.errors import BadSettings, BrokerLost, Denied, Fatal
+from sluice.kafka.errors import GROUP, Meaning, known
 from sluice.settings import Kafka
 
 LOOK_EVERY_S = 0.5
 _logger = logging.getLogger(__name__)
 _METADATA = b"CGMDv2:"
 _STEPS = ("JoinGroup failed", "SyncGroup failed", "ConsumerGroupHeartbeat")
-
-_GROUP = "set kafka.group_id to a name that nobody else uses, or stop the others: sluice doctor says who they are"
-_REFUSED = {
-    KafkaError.INCONSISTENT_GROUP_PROTOCOL: "its members share their work in another way (another assignor, or another "
-    f"protocol than kafka.group_protocol); {_GROUP}",
-    KafkaError.GROUP_MAX_SIZE_REACHED: f"it is full (group.max.size of the brokers); run fewer replicas, or {_GROUP}",
-}
-"""What refuses us as long as others stay as they are."""
-
-_IMPOSSIBLE = {
-    KafkaError.INVALID_SESSION_TIMEOUT: "kafka.session_timeout_s is outside of what the brokers allow "
-    "(group.min.session.timeout.ms, group.max.session.timeout.ms)",
-    KafkaError.INVALID_GROUP_ID: "kafka.group_id is no name of a group",
-}
-"""What no waiting mends."""
-
 
 _UNKNOWN_PROTOCOL = "perhaps they do not know kafka.group_protocol=consumer (KIP-848, Apache Kafka 4.0): try classic"
 
@@ -74,15 +59,18 @@ class Membership:
 
     def refused(self, error: KafkaError) -> None:
         """Note what was said while we were out. Raises BadSettings for what no waiting mends, Denied after a while."""
-        if error.code() in _IMPOSSIBLE:
-            raise BadSettings(f"{_IMPOSSIBLE[error.code()]}; group {self._kafka.group_id}: {error.str()}")
-        if self._out_since is None or not (error.code() in _REFUSED or error.str().startswith(_STEPS)):
+        found = known(error)
+        if found and found.meaning is Meaning.GROUP_IMPOSSIBLE:
+            said = f"{found.remedy}; group {self._kafka.group_id}: {error.str()}"
+            raise BadSettings(said, setting=found.setting)
+        refuses = found if found and found.meaning is Meaning.GROUP_REFUSES else None
+        if self._out_since is None or not (refuses or error.str().startswith(_STEPS)):
             return
         now = self._clock()
-        self._refusal = f"{error.str()}; {_REFUSED.get(error.code(), _GROUP)}"
+        self._refusal = f"{error.str()}; {refuses.remedy if refuses else GROUP}"
         self._refused_since = now if self._refused_since is None else self._refused_since
         if error.fatal() or now - self._refused_since >= self._kafka.connect_deadline_s:
-            raise Denied(f"kafka.group_id: {self.trouble} (for kafka.connect_deadline_s)")
+            raise Denied(f"kafka.group_id: {self.trouble} (for kafka.connect_deadline_s)", setting="kafka.group_id")
 
     def check(self, consumer: Consumer) -> None:
         """Look whether we are in where nobody tells. Raises BrokerLost when the group is silent for too long."""
@@ -99,8 +87,9 @@ class Membership:
         said = self._refusal or (_UNKNOWN_PROTOCOL if self._by_brokers else "no word of why")
         return BrokerLost(
             f"kafka.group_id: group {self._kafka.group_id} has not let us in for {seconds:.0f} s "
-            f"(kafka.connect_deadline_s and kafka.max_poll_interval_s): {said}; look at its coordinator "
-            "and its members: sluice doctor"
+            f"(kafka.connect_deadline_s and kafka.max_poll_interval_s): {said}",
+            setting="kafka.group_id",
+            remedy="look at its coordinator and its members: sluice doctor",
         )
 
 

@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from sluice.core.errors import Denied
 from sluice.core.records import Partition
-from sluice.kafka.client import DENIED, error_of
+from sluice.kafka.errors import Meaning, error_of, means
 from sluice.kafka.group_offsets import AskCommits
 
 END = IsolationLevel.READ_UNCOMMITTED
@@ -91,10 +91,10 @@ class Asked:
             return None
 
     def _refused(self, error: KafkaError) -> None:
-        if error.code() in DENIED:
+        if means(error, Meaning.DENIED):
             raise Denied(
-                f"the brokers deny Describe on group {self.group} or its topic: {error.str()}; "
-                "grant it: sluice topics acls --role consumer"
+                f"the brokers deny Describe on group {self.group} or its topic: {error.str()}",
+                remedy="grant it: sluice topics acls --role consumer",
             )
         self.trouble = error.str()
 

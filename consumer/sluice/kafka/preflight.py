@@ -4,20 +4,20 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from sluice.core.deadline import Deadline
-from sluice.core.errors import BadSettings, BrokerLost, Denied
+from sluice.core.errors import BrokerLost, Denied
 from sluice.kafka import acls, broker_limits, cluster_checks
-from sluice.kafka.client import admin_config, error_of, open_admin, transactional_id
+from sluice.kafka.client import admin_config, open_admin, transactional_id
 from sluice.kafka.connection_errors import ConnectionErrors
+from sluice.kafka.errors import CHECK_SERVERS, Meaning, error_of, means
 from sluice.settings import Kafka, Topics
 
 SAY_EVERY_S = 5.0
 TELL_WITHIN_S = 3.0  # a group whose coordinator has just died is told nothing of; that shall not keep us from starting
 _LISTEN_S = 0.05
-_NOBODY = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN})  # noqa: SLF001
 _logger = logging.getLogger(__name__)
 
 
@@ -33,9 +33,9 @@ def check(kafka: Kafka, topics: Topics, clock: Callable[[], float]) -> None:
     )
     if missing:
         said = ", ".join(map(str, missing))
-        raise Denied(f"the brokers deny {said}; grant it: sluice topics acls --role consumer")
+        raise Denied(f"the brokers deny {said}", remedy="grant it: sluice topics acls --role consumer")
     for refused in broker_limits.beyond(kafka, broker_limits.limits(admin, TELL_WITHIN_S)):
-        raise BadSettings(refused)
+        raise refused
 
 
 def connect(kafka: Kafka, patience_s: float, clock: Callable[[], float]) -> AdminClient:
@@ -50,8 +50,8 @@ def connect(kafka: Kafka, patience_s: float, clock: Callable[[], float]) -> Admi
     answer: Any = admin.describe_cluster(request_timeout=patience_s)
     while not answer.done():
         admin.poll(_LISTEN_S)
-        if reason := refusals.final():
-            raise Denied(f"kafka: {reason}")
+        if refusal := refusals.final():
+            raise Denied(f"kafka: {refusal.text}", setting=refusal.settings)
         if clock() >= next_word:
             next_word = clock() + SAY_EVERY_S
             why, left_s = refusals.latest, deadline.remaining_s
@@ -59,9 +59,11 @@ def connect(kafka: Kafka, patience_s: float, clock: Callable[[], float]) -> Admi
     try:
         answer.result()
     except KafkaException as exception:
-        if error_of(exception).code() in _NOBODY:
+        if means(error_of(exception), Meaning.UNREACHABLE):
             limit = " (kafka.connect_deadline_s)" if patience_s == kafka.connect_deadline_s else ""
             raise BrokerLost(
-                f"no broker answers within {patience_s:g} s{limit}: {refusals.latest}; check kafka.bootstrap_servers"
+                f"no broker answers within {patience_s:g} s{limit}: {refusals.latest}",
+                setting="kafka.bootstrap_servers",
+                remedy=CHECK_SERVERS,
             ) from None
     return admin

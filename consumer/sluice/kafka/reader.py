@@ -11,15 +11,14 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 from sluice.core.deadline import Deadline
 from sluice.core.errors import BadSettings, BrokerLost, Denied, Fatal
 from sluice.core.records import Record
-from sluice.kafka.client import error_of
+from sluice.kafka.errors import CHECK_SERVERS, CREATE, PURGE_QUEUE, Meaning, error_of, is_end, means
 from sluice.kafka.source import record_of
 from sluice_schemas import DeadLetter
 
 Start = Literal["earliest", "latest"] | int
 TIMEOUT_S = 15.0
 POLL_S = 0.2
-# Who may write nowhere is refused the producer id that idempotence needs.
-_DENIED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+_GRANT = "grant it: sluice topics acls --role operator"
 
 
 class Reader:
@@ -43,9 +42,9 @@ class Reader:
             error = message.error()
             if error is None:
                 yield record_of(message)
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  its public name
+            elif is_end(error):
                 open_ends.discard(message.partition() or 0)
-            elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            elif means(error, Meaning.DENIED):
                 raise self._denied()
             elif error.fatal():
                 raise Fatal(f"kafka: {error.str()}")
@@ -58,18 +57,20 @@ class Reader:
         """Set out in every partition and return their numbers."""
         try:
             topic = self._consumer.list_topics(self._topic, timeout=TIMEOUT_S).topics[self._topic]
-            if topic.error is not None and topic.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            if topic.error is not None and means(topic.error, Meaning.DENIED):
                 raise self._denied()
             if topic.error is not None or not topic.partitions:
-                raise BadSettings(f"topic {self._topic} does not exist; create it with: sluice topics create")
+                raise BadSettings(f"topic {self._topic} does not exist", remedy=CREATE)
             handles = [TopicPartition(self._topic, index, self._offset(index, start)) for index in topic.partitions]
         except KafkaException as exception:
-            raise BrokerLost(f"{error_of(exception).str()}; check kafka.bootstrap_servers") from None
+            raise BrokerLost(
+                error_of(exception).str(), setting="kafka.bootstrap_servers", remedy=CHECK_SERVERS
+            ) from None
         self._consumer.assign(handles)
         return set(topic.partitions)
 
     def _denied(self) -> Denied:
-        return Denied(f"the brokers deny Read on topic {self._topic}; grant it: sluice topics acls --role operator")
+        return Denied(f"the brokers deny Read on topic {self._topic}", remedy=_GRANT)
 
     def _offset(self, index: int, start: Start) -> int:
         if isinstance(start, str):
@@ -86,8 +87,10 @@ def requeue(producer: Producer, letter: DeadLetter, topic: str, deadline: Deadli
     """
     if letter.value is None and letter.value_sha256 is not None:
         raise BadSettings(
-            f"the dead letter of {letter.image_id} carries no value (deadletters.include_inline_images was off or it "
-            "was too large); have its producer publish it again"
+            f"the dead letter of {letter.image_id} carries no value (dead_letters.include_inline_images was off or it "
+            "was too large)",
+            setting="dead_letters.include_inline_images",
+            remedy="have its producer publish it again",
         )
     refused: list[KafkaError] = []
     headers: Any = [(header.key, header.value) for header in letter.headers]
@@ -104,9 +107,10 @@ def requeue(producer: Producer, letter: DeadLetter, topic: str, deadline: Deadli
         left = 0
     if left:
         raise BrokerLost(f"no broker took the record of {letter.image_id} in time; it may be published or not")
-    # Denied before it has an id, a producer may throw the record away without a word of why.
-    if refused and refused[0].code() in {*_DENIED, KafkaError._PURGE_QUEUE}:  # noqa: SLF001  its public name
-        raise Denied(f"the brokers deny Write on topic {topic}; grant it: sluice topics acls --role operator")
+    # Denied before it has an id, which takes a permission on the cluster, a producer may throw the record away without
+    # a word of why.
+    if refused and (means(refused[0], Meaning.DENIED) or refused[0].code() == PURGE_QUEUE):
+        raise Denied(f"the brokers deny Write on topic {topic}", remedy=_GRANT)
     if refused:
         raise Fatal(f"topic {topic} refuses the record of {letter.image_id}: {refused[0].str()}")
 

@@ -5,7 +5,7 @@ rebalance is under way. All callbacks run inside `poll` and `close`, on the one 
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from time import time_ns
 from typing import cast
 
@@ -14,8 +14,9 @@ from confluent_kafka import Message as KafkaMessage
 
 from sluice.core.errors import Denied, Fatal
 from sluice.core.records import GroupMetadata, Headers, Partition, Record
-from sluice.kafka.client import DENIED, OnError, error_of
+from sluice.kafka.client import OnError
 from sluice.kafka.connectivity import Connectivity
+from sluice.kafka.errors import Meaning, error_of, is_end, means
 from sluice.kafka.expiry import Expiry
 from sluice.kafka.membership import Membership
 from sluice.kafka.thread_owner import ThreadOwner
@@ -56,6 +57,8 @@ class KafkaSource:
         self._on_revoke: OnPartitions = _nothing
         self._on_lost: OnPartitions = _nothing
         self._on_assign: OnPartitions = _nothing
+        self._leaked: set[Partition] = set()
+        """Of these something came although they were held."""
         self.reached: dict[Partition, int] = {}
         """Where reading last found nothing further, by partition of ours: the offset at which it goes on."""
 
@@ -87,15 +90,15 @@ class KafkaSource:
             # Raised by a step of a rebalance, and whatever this poll had already taken from the log went with it.
             _sort_out(error_of(exception), self._topic, self._reachable, self._membership)
             raise Fatal(f"kafka: a rebalance failed: {error_of(exception).str()}") from None
-        self._release()
         # A message without bytes is falsy, since its length is its value's; it is a record like any other.
         records = [record_of(message) for message in messages if message is not None and not self._failed(message)]
         if records:
             self._reachable.seen()
             poll_span(self._topic, len(records), began_ns)
         # A partition may be taken after some of its records were drained and before this call ended.
-        ours = [record for record in records if record.partition not in self._taken]
+        ours = self._allowed([record for record in records if record.partition not in self._taken])
         self._expiry.passed(ours)
+        self._release()
         return ours
 
     def pause(self) -> None:
@@ -157,6 +160,7 @@ class KafkaSource:
         (self._on_lost if lost else self._on_revoke)(partitions)
         self._assigned -= partitions
         self._expiry.drop(partitions)
+        self._leaked -= partitions
         for partition in partitions:
             self.reached.pop(partition, None)
         if self._incremental:
@@ -164,9 +168,31 @@ class KafkaSource:
         else:
             consumer.unassign()
 
+    def _allowed(self, records: list[Record]) -> list[Record]:
+        """Return the records that no pause holds back. librdkafka rarely lets one through: it is read again later."""
+        held = set(self._expiry.held)
+        leaked: dict[Partition, int] = {}
+        for record in records:
+            if self._paused or record.partition in held:
+                leaked.setdefault(record.partition, record.offset)
+        if leaked:
+            self._leaked |= held & leaked.keys()  # where these go on is known when they are let go
+            self._seek({partition: offset for partition, offset in leaked.items() if partition not in held})
+            self._consumer.pause(_handles(leaked))
+        return [record for record in records if record.partition not in leaked]
+
+    def _seek(self, places: Mapping[Partition, int]) -> None:
+        try:
+            for partition, offset in places.items():
+                self._consumer.seek(TopicPartition(partition.topic, partition.index, offset))
+        except KafkaException as exception:
+            raise Fatal(f"kafka: what a pause let through cannot be read again: {error_of(exception).str()}") from None
+
     def _release(self) -> None:
         """Let the partitions flow of which it is known by now what was deleted, unless all are paused."""
         released = self._expiry.turn()
+        self._seek({partition: self._expiry.next(partition) for partition in self._leaked & set(released)})
+        self._leaked -= set(released)
         if released and not self._paused:
             self._consumer.resume(_handles(released))
 
@@ -174,7 +200,7 @@ class KafkaSource:
         error = message.error()
         if not error:
             return False
-        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  its public name
+        if is_end(error):
             partition = Partition(message.topic() or "", message.partition() or 0)
             if partition not in self._taken:
                 self.reached[partition] = message.offset() or 0
@@ -186,12 +212,12 @@ class KafkaSource:
 
 def _sort_out(error: KafkaError, topic: str, reachable: Connectivity, membership: Membership) -> None:
     """Raise what ends the process, for it will not pass; librdkafka tries the rest again by itself."""
-    if error.code() in DENIED:
-        raise Denied(f"kafka: {error.str()}; grant Read on topic {topic} and the group: sluice topics acls")
+    if means(error, Meaning.DENIED):
+        raise Denied(f"kafka: {error.str()}", remedy=f"grant Read on topic {topic} and the group: sluice topics acls")
     membership.refused(error)
     if error.fatal():
         raise Fatal(f"kafka: {error.str()}")
-    if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+    if means(error, Meaning.NO_TOPIC):
         reachable.missing()
     _logger.warning("kafka: %s; trying again", error.str())
 

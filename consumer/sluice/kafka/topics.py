@@ -12,7 +12,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from sluice.core.deadline import Deadline
 from sluice.core.errors import BadSettings, BrokerLost, Denied, Fatal
-from sluice.kafka.client import error_of
+from sluice.kafka.errors import Known, Meaning, error_of, known, means
 from sluice.settings import MIB, Media, Topics
 
 DAY_MS = 24 * 3600 * 1000
@@ -97,8 +97,8 @@ def create(admin: AdminClient, wanted: Sequence[TopicSpec], clock: Callable[[], 
             future.result()
         except KafkaException as exception:
             error = error_of(exception)
-            if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise _refusal(f"topic {name} cannot be created", error, _CURES.get(error.code(), "")) from None
+            if not means(error, Meaning.TOPIC_EXISTS):
+                raise _refusal(f"topic {name} cannot be created", error) from None
         else:
             made.append(name)
     deadline = Deadline.after(TIMEOUT_S, clock)
@@ -132,7 +132,7 @@ def _hidden(admin: AdminClient, name: str) -> bool:
     try:
         ask.describe_topics(TopicCollection([name]), request_timeout=TIMEOUT_S)[name].result()
     except KafkaException as exception:
-        return error_of(exception).code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+        return means(error_of(exception), Meaning.DENIED)
     return False
 
 
@@ -164,7 +164,7 @@ def _config(admin: AdminClient, spec: TopicSpec) -> list[tuple[str, str]] | None
         actual = {name: str(entry.value) for name, entry in future.result().items()}
     except KafkaException as exception:
         error = error_of(exception)
-        if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        if means(error, Meaning.DENIED):
             return None
         return [(f"its settings cannot be read: {error.str()}", _describing(spec))]
     problems: list[tuple[str, str]] = []
@@ -194,16 +194,12 @@ def _judged(what: str, layout: list[tuple[str, str]], config: list[tuple[str, st
     return Finding(what, "; ".join(problem for problem, _ in problems), problems[0][1], unseen)
 
 
-_CURES = {
-    KafkaError.INVALID_REPLICATION_FACTOR: "; set topics.replication_factor to at most the number of brokers, and "
-    "topics.min_insync_replicas below it or 1",
-}
-
-
-def _refusal(what: str, error: KafkaError, cure: str = "") -> Fatal:
-    down = {KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN}  # noqa: SLF001  public names
-    if error.code() in down:
-        return BrokerLost(f"{what}, no broker answers: {error.str()}; check kafka.bootstrap_servers")
-    if error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
-        return Denied(f"{what}: {error.str().rstrip('.')}; grant Create on it: {GRANT}")
-    return BadSettings(f"{what}: {error.str().rstrip('.')}{cure}")
+def _refusal(what: str, error: KafkaError) -> Fatal:
+    helps = known(error) or Known(Meaning.MESSAGE_REFUSED)
+    setting = (helps.setting,) if helps.setting else ()
+    if helps.meaning is Meaning.UNREACHABLE:
+        return BrokerLost(f"{what}, no broker answers: {error.str()}", setting=setting, remedy=helps.remedy)
+    refused = f"{what}: {error.str().rstrip('.')}"
+    if helps.meaning is Meaning.DENIED:
+        return Denied(refused, remedy=f"grant Create on it: {GRANT}")
+    return BadSettings(refused, setting=setting, remedy=helps.remedy if helps.meaning is Meaning.REPLICATION else "")

@@ -11,7 +11,7 @@ from confluent_kafka import Message as KafkaMessage
 
 from sluice.core.deadline import Deadline
 from sluice.core.records import GroupMetadata, Message, Offsets
-from sluice.kafka.client import error_of
+from sluice.kafka.errors import QUEUE_FULL, TIMED_OUT, error_of
 
 BREATH_S = 0.05  # between two tries of the same step; callbacks are served meanwhile
 
@@ -28,7 +28,7 @@ def produce(producer: Producer, message: Message, undelivered: Undelivered, dead
             producer.produce(message.topic, message.value, message.key, headers=headers, on_delivery=note)
         except BufferError:  # librdkafka's queue is full; it empties while we serve callbacks
             if deadline.over:
-                raise KafkaException(KafkaError(KafkaError._QUEUE_FULL, retriable=True)) from None  # noqa: SLF001
+                raise KafkaException(KafkaError(QUEUE_FULL, retriable=True)) from None
             producer.poll(BREATH_S)
         except KafkaException as exception:
             undelivered.append((message.topic, error_of(exception)))
@@ -57,7 +57,7 @@ def send_offsets(producer: Producer, offsets: Offsets, group: GroupMetadata, dea
     try:
         error = answers.get(timeout=deadline.remaining_s)
     except Empty:
-        error = KafkaError(KafkaError._TIMED_OUT, "offsets are overdue", retriable=True)  # noqa: SLF001
+        error = KafkaError(TIMED_OUT, "offsets are overdue", retriable=True)
     if error is not None:
         raise KafkaException(error)
 
@@ -66,7 +66,7 @@ def flush(producer: Producer, undelivered: Sequence[object], deadline: Deadline)
     """Wait for the deliveries before the commit is asked for: up to here an outage leaves no doubt."""
     while producer.flush(BREATH_S) and not undelivered:
         if deadline.over:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "deliveries are overdue", retriable=True))  # noqa: SLF001
+            raise KafkaException(KafkaError(TIMED_OUT, "deliveries are overdue", retriable=True))
 
 
 def _note(undelivered: Undelivered, error: KafkaError | None, message: KafkaMessage) -> None:

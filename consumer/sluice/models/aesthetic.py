@@ -75,7 +75,7 @@ def _sane(path: Path, layers: list[Layer]) -> tuple[NDArray[np.float64], float]:
     parts |= {"weight of all layers together": rows(torch.from_numpy(weight[np.newaxis])), "bias": larger(abs(bias))}
     for part, said in parts.items():
         if said:
-            raise WeightsNotAttested(f"{path}: the {part} {said}; {REMEDY}")
+            raise WeightsNotAttested(f"{path}: the {part} {said}", remedy=REMEDY)
     return weight, bias
 
 

@@ -72,5 +72,5 @@ def _load(source: Path) -> dict[str, Tensor]:
             raise WeightsNotAttested(f"{source}: holds something that is not a named tensor")
         said = complaint(canonical(name), tensor) if tensor.is_floating_point() and tensor.numel() else ""
         if said:
-            raise WeightsNotAttested(f"{source}: key {name!r} {said}; {REMEDY}")
+            raise WeightsNotAttested(f"{source}: key {name!r} {said}", remedy=REMEDY)
     return loaded

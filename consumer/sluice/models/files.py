@@ -85,12 +85,16 @@ class VerifyReport:
 def locate(name: str) -> Files:
     """Find a bundle's files. Raises BadSettings without a name, WeightsNotAttested when files are missing."""
     if not name:
-        raise BadSettings("models.bundle is not set: choose `openai`, a folder, or `starter` (demo only)")
+        raise BadSettings(
+            "models.bundle is not set",
+            setting="models.bundle",
+            remedy="set SLUICE_MODELS__BUNDLE to openai (and run `sluice models fetch`), a folder, or starter (demo)",
+        )
     if name == "openai":
         return _found(Files("openai", hub.REVISION, hub.cached(), hub.pins(), pinned=True))
     files = _folder(STARTER if name == "starter" else _at_home(name))
     if name == "starter" and not files.pinned:
-        raise WeightsNotAttested(f"{STARTER / 'bundle.json'} is missing: reinstall the package")
+        raise WeightsNotAttested(f"{STARTER / 'bundle.json'} is missing", remedy="reinstall the package")
     return files
 
 
@@ -98,7 +102,7 @@ def _at_home(name: str) -> Path:
     try:
         return Path(at_home(Path(name)))
     except ValueError as error:
-        raise BadSettings(f"models.bundle = {name!r}: {error}") from None
+        raise BadSettings(f"models.bundle = {name!r}: {error}", setting="models.bundle") from None
 
 
 def pin(folder: Path) -> Path:
@@ -121,7 +125,10 @@ def hashed(files: Files) -> VerifyReport:
 
 def _folder(folder: Path) -> Files:
     if not folder.is_dir():
-        raise WeightsNotAttested(f"{folder}: no such folder; models.bundle is `openai`, `starter` or a bundle's folder")
+        raise WeightsNotAttested(
+            f"{folder}: no such folder; models.bundle is `openai`, `starter` or a bundle's folder",
+            setting="models.bundle",
+        )
     about = folder / PINS
     if not about.is_file():
         return _found(Files(folder.resolve().name, "", _paths(folder)))
@@ -149,19 +156,22 @@ def _found(files: Files) -> Files:
     for name in REQUIRED:
         path = files.paths.get(name)
         if path is None or not path.is_file():
-            raise WeightsNotAttested(_missing(files, name, path))
+            raise _missing(files, name, path)
     if "clip/tokenizer.json" not in files.paths and not {"clip/vocab.json", "clip/merges.txt"} <= files.paths.keys():
         raise WeightsNotAttested(f"{files.paths['clip/config.json'].parent}: no tokenizer (tokenizer.json)")
     return files
 
 
-def _missing(files: Files, name: str, path: Path | None) -> str:
+def _missing(files: Files, name: str, path: Path | None) -> WeightsNotAttested:
     if files.name == "openai":
-        return f"{hub.describe(name)} is not in the hub cache (docs/weights.md); run `sluice models fetch`"
+        said = f"{hub.describe(name)} is not in the hub cache (docs/weights.md)"
+        return WeightsNotAttested(said, remedy="run `sluice models fetch`")
     pickle = next((path.with_name(other) for other in PICKLES if path and path.with_name(other).is_file()), None)
     if pickle:
-        return f"{path} is missing, but {pickle.name} is there: run `sluice models convert {pickle}`"
-    return f"{path} is missing; a bundle holds {', '.join(REQUIRED)} and a tokenizer in clip/; see docs/weights.md"
+        said = f"{path} is missing, but {pickle.name} is there"
+        return WeightsNotAttested(said, remedy=f"run `sluice models convert {pickle}`")
+    holds = f"a bundle holds {', '.join(REQUIRED)} and a tokenizer in clip/"
+    return WeightsNotAttested(f"{path} is missing", remedy=f"{holds}; see docs/weights.md")
 
 
 def _verify(files: Files, name: str) -> FileReport:

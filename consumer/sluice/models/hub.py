@@ -152,10 +152,10 @@ def _fetch(download: Download, repository: Repository, file: str, lock: Mapping[
         path = Path(download(repository.id, file, repository.revision))
     except (OSError, HfHubHTTPError) as error:
         raise WeightsNotAttested(
-            f"{repository.id}@{repository.revision[:12]} {file} could not be fetched ({type(error).__name__}); "
-            "connect this machine to the hub, copy a filled cache here (HF_HUB_CACHE), or bring the files "
+            f"{repository.id}@{repository.revision[:12]} {file} could not be fetched ({type(error).__name__})",
+            remedy="connect this machine to the hub, copy a filled cache here (HF_HUB_CACHE), or bring the files "
             "by hand (docs/weights.md); "
-            "`sluice moderate --bundle starter --policy opinions` needs no hub"
+            "`sluice moderate --bundle starter --policy opinions` needs no hub",
         ) from error
     return _trust(f"{repository.folder}/{file}", path, lock, fresh="first fetch")
 
@@ -164,7 +164,9 @@ def _trust(name: str, path: Path, lock: Mapping[str, str], *, fresh: str) -> Fet
     sha256 = sha256_of(path)
     for pin, trust in ((PUBLISHED.get(name), "published"), (lock.get(name) if fresh != "converted" else None, "lock")):
         if pin and sha256 != pin:
-            raise WeightsNotAttested(f"{path}: SHA-256 is {sha256}, {trust} is {pin}; remove the file and fetch again")
+            raise WeightsNotAttested(
+                f"{path}: SHA-256 is {sha256}, {trust} is {pin}", remedy="remove the file and fetch again"
+            )
         if pin:
             return Fetched(name, path, sha256, trust)
     return Fetched(name, path, sha256, fresh)
@@ -189,7 +191,7 @@ def _read_lock(path: Path) -> dict[str, str]:
         return {str(name): str(sha256) for name, sha256 in json.loads(path.read_bytes())["sha256"].items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise WeightsNotAttested(
-            f"{path}: not a lock file ({type(error).__name__}); remove it and fetch again"
+            f"{path}: not a lock file ({type(error).__name__})", remedy="remove it and fetch again"
         ) from error
 
 

@@ -87,7 +87,7 @@ def read_weights(path: Path, expected: Shapes) -> Weights:
     for name, tensor in weights.items():
         _check_numbers(path, names[name], tensor)
         if said := complaint(name, tensor):
-            raise WeightsNotAttested(f"{path}: key {names[name]!r} {said}; {REMEDY}")
+            raise WeightsNotAttested(f"{path}: key {names[name]!r} {said}", remedy=REMEDY)
     return weights
 
 

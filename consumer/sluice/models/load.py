@@ -187,11 +187,16 @@ def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise BadSettings(f"models.device is {name!r}; allowed are auto, cpu, cuda, cuda:N") from error
+        raise BadSettings(
+            f"models.device is {name!r}; allowed are auto, cpu, cuda, cuda:N", setting="models.device"
+        ) from error
     if device.type not in FIXED_ROWS:
-        raise BadSettings(f"models.device is {name!r}; allowed are auto, cpu, cuda, cuda:N")
+        raise BadSettings(f"models.device is {name!r}; allowed are auto, cpu, cuda, cuda:N", setting="models.device")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise BadSettings(f"models.device is {name!r}, but this process sees {torch.cuda.device_count()} CUDA devices")
+        seen = torch.cuda.device_count()
+        raise BadSettings(
+            f"models.device is {name!r}, but this process sees {seen} CUDA devices", setting="models.device"
+        )
     return device
 
 
@@ -206,7 +211,8 @@ def _warm(look: ForwardPass, look_again: ForwardPass, tiles: int) -> float:
     if not (exact.meaningful.all() and black.meaningful.all()):
         raise WeightsNotAttested(
             "the bundle gives no finite number, or an embedding without direction, for noise or for black, in float32"
-            f" either; {REMEDY}"
+            " either",
+            remedy=REMEDY,
         )
     _refuse_alike("noise and black", exact.margins.cosine[0], black.margins.cosine[0])
     _refuse_alike("noise and black", exact.embeddings[0], black.embeddings[0])
@@ -219,11 +225,13 @@ def _read(text: Text) -> None:
     with torch.inference_mode():
         found = text.encoder(prompts)
     if undirected(prompts, found):
-        raise WeightsNotAttested(f"the bundle's text tower gives an embedding without direction; {REMEDY}")
+        raise WeightsNotAttested("the bundle's text tower gives an embedding without direction", remedy=REMEDY)
     _refuse_alike("two prompts", *(found[ids] for ids in prompts))
 
 
 def _refuse_alike(what: str, one: Vector, other: Vector) -> None:
     """Raise WeightsNotAttested when two things that have nothing in common get one answer."""
     if not np.linalg.norm(one - other) > ALIKE:
-        raise WeightsNotAttested(f"the bundle's answer does not depend on what it is shown: {what} get one; {REMEDY}")
+        raise WeightsNotAttested(
+            f"the bundle's answer does not depend on what it is shown: {what} get one", remedy=REMEDY
+        )

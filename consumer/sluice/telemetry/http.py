@@ -61,8 +61,9 @@ def serving(host: str, port: int, pages: Mapping[str, Page]) -> Iterator[int]:
         server = _Server(host, port, pages)
     except OSError as error:
         raise BadSettings(
-            f"telemetry.http_port: {host}:{port} cannot be served ({error.strerror});"
-            " choose another port or host, or 0 for any free port"
+            f"telemetry.http_port: {host}:{port} cannot be served ({error.strerror})",
+            setting="telemetry.http_port",
+            remedy="choose another port or host, or 0 for any free port",
         ) from error
     thread = Thread(target=server.serve_forever, name="sluice-http", daemon=True)
     thread.start()

@@ -27,7 +27,7 @@ def reader(settings: Fetch) -> ReadObject:
         import obstore  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise BadSettings(
-            "SLUICE_FETCH__S3_BUCKETS is set but obstore is not installed: pip install 'sluice[s3]'"
+            "fetch.s3_buckets is set, but obstore is not installed", remedy="pip install 'sluice[s3]'"
         ) from error
     from obstore import exceptions  # noqa: PLC0415 - an extra
 

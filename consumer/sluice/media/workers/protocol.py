@@ -89,7 +89,7 @@ def send_picture(channel: socket.socket, picture: Picture) -> None:
 
 def send_unreadable(channel: socket.socket, error: Unreadable) -> None:
     """Answer with the reason why there is no picture."""
-    body = json.dumps([error.reason, error.message[:500]]).encode()
+    body = json.dumps([error.reason, error.detail[:500]]).encode()
     channel.sendall(_REPLY.pack(_TELL, _UNREADABLE, len(body), 0) + body)
 
 

@@ -78,9 +78,8 @@ def consumer(
     batching, meter, health = settings.batching, observability.meter, observability.health
     # Asked first, so that what cannot work is refused before any model is loaded.
     inbound, outbound = consumer_config(settings.kafka), producer_config(settings.kafka)
-    poison = _poison_detector(settings)
+    codec, poison = _codec(settings), _poison_detector(settings)
     with ExitStack() as stack:
-        codec = _codec(settings)
         preflight.check(settings.kafka, settings.topics, time.monotonic)
         worker, started = transactional_id(settings.kafka), time.monotonic()
         judge = stack.enter_context(judging(settings, worker=worker, observe=meter, factories=factories))
@@ -89,8 +88,7 @@ def consumer(
         fetcher = stack.enter_context(Fetcher(settings.fetch, settings.media))
         meter.ask("sluice.breaker.open", lambda: [(fetcher.resting, {})])
         threads = stack.enter_context(batch_threads(batching.max_flights, judge.inference))
-        traced = settings.telemetry.otlp and settings.telemetry.image_spans
-        pipeline = Pipeline(_steps(codec, fetcher, judge), judge.clerk, CLOCKS, threads, meter, traced)
+        pipeline = _pipeline(settings, _steps(codec, fetcher, judge), judge, threads, meter)
         commits = stack.enter_context(closing(Commits(settings.kafka)))
         source = _source(settings, inbound, factories, commits, meter)
         # The group is left last: whoever owns our partitions next starts after our last transaction.
@@ -178,6 +176,11 @@ def _steps(codec: Codec, fetcher: Fetcher, judge: Judging) -> Steps:
         judge=judge.policy.judge,
         encode=codec.encode,
     )
+
+
+def _pipeline(settings: Settings, steps: Steps, judge: Judging, threads: Executor, meter: Meter) -> Pipeline:
+    traced = settings.telemetry.otlp and settings.telemetry.image_spans
+    return Pipeline(steps, judge.clerk, CLOCKS, threads, meter, traced)
 
 
 def _source(

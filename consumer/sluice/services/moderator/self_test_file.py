@@ -67,8 +67,8 @@ def chosen(file: Path | None, models: Sequence[ModelRef]) -> list[KnownPicture]:
     if file is None:
         return [replace(known_picture, answer=None) for known_picture in known_pictures]
     raise BadSettings(
-        f"self_test.file: {file} holds the answers of other models than those of models.bundle;"
-        f" once these are attested: sluice models self-test --write {file}"
+        f"self_test.file: {file} holds the answers of other models than those of models.bundle",
+        remedy=f"once these are attested: sluice models self-test --write {file}",
     )
 
 
@@ -80,11 +80,11 @@ def read(file: Path) -> tuple[list[KnownPicture], dict[str, str]]:
         models = {str(role): str(digest) for role, digest in plain["models"].items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BadSettings(
-            f"self_test.file: {file} cannot be read ({type(error).__name__});"
-            f" write it: sluice models self-test --write {file}"
+            f"self_test.file: {file} cannot be read ({type(error).__name__})",
+            remedy=f"write it: sluice models self-test --write {file}",
         ) from error
     if not known_pictures:
-        raise BadSettings(f"self_test.file: {file} holds no known picture")
+        raise BadSettings(f"self_test.file: {file} holds no known picture", setting="self_test.file")
     return known_pictures, models
 
 
