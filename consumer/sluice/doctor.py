@@ -119,7 +119,7 @@ def _around(settings: Settings) -> Iterator[Row]:
 
 def _disk(settings: Settings) -> Iterator[Row]:
     telemetry = settings.telemetry
-    files = [telemetry.heartbeat_file, telemetry.ready_file, telemetry.stats_file]
+    files = [telemetry.heartbeat_file, telemetry.ready_file]
     with suppress(FileNotFoundError):  # none can be written, which has been said
         files.append(Path(tempfile.gettempdir()) / "any")
     folders = dict.fromkeys(file.parent for file in files if file)

@@ -17,12 +17,14 @@ from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DashboardLinkType,
     DataSourceRef,
+    DynamicConfigValue,
     Threshold,
     ThresholdsMode,
     VariableRefresh,
 )
 
 from helm.dashboards.board import Board, Look, Panel
+from sluice.report import palette
 
 _Shape = timeseries.Panel | stat.Panel | statetimeline.Panel
 
@@ -109,11 +111,20 @@ def _panel(panel: Panel) -> _Shape:
     shape.span(panel.width).height(_HEIGHTS[panel.look])
     for ref, (legend, query) in zip("ABCDEFGH", panel.queries.items(), strict=False):
         shape.with_target(_target(ref, legend, query, instant=panel.look == "figure"))
+    for name, colour in _colours(panel).items():
+        shape.override_by_name(name, [DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour})])
     if panel.limits:
         shape.thresholds(_thresholds(*panel.limits))
     if panel.traces:
         shape.data_links([dashboard.DashboardLink("Traces of this time").url(_TO_TRACES).target_blank(True)])  # noqa: FBT003
     return shape
+
+
+def _colours(panel: Panel) -> dict[str, str]:
+    """Return the colours of the series that have one of their own, by their legends."""
+    status = {str(each): colour.dark for each, colour in palette.STATUS.items()}
+    found = {name: colour for name, colour in palette.PERCENTILE.items() if name in panel.queries}
+    return found | (status if "{{status}}" in panel.queries else {})
 
 
 def _target(ref: str, legend: str, query: str, *, instant: bool) -> prometheus.Dataquery:

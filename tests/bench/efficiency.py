@@ -5,10 +5,8 @@ precision on the same device. What the two differ by stands in the table, as pro
 runs on the cores that the model wants, it goes without.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import monotonic, perf_counter, sleep
 
 import numpy as np
@@ -25,6 +23,7 @@ from tests.bench import rig
 from tests.bench.endtoend import CORES, PICTURES, Arena, Duel, Fed, Sizes, arena, described, picture, prompt
 from tests.bench.rounds import interleaved
 from tests.bench.spent import seconds
+from tests.support.scraped import figures
 
 GOAL = 0.90
 BARE_SHARE = 2
@@ -112,25 +111,26 @@ class Watched:
         """Return seconds a batch by stage; stages of several batches overlap, and `model` holds the wait for a turn."""
         first, last = self.stats[0], self.stats[-1]
 
-        def mean(name: str) -> float:
-            count, total = (last[f"{name}.{of}"] - first[f"{name}.{of}"] for of in ("count", "sum"))
+        def mean(name: str, *labels: str) -> float:
+            keys = (".".join((name, of, *labels)) for of in ("count", "sum"))
+            count, total = (last[key] - first.get(key, 0.0) for key in keys)
             return total / count
 
-        stages = {f"s a batch: {stage}": mean(f"stage.duration.{stage}") for stage in STAGES}
+        stages = {f"s a batch: {stage}": mean("stage.duration", stage) for stage in STAGES}
         return {**stages, "s a commit": mean("commit.duration")}
 
     def _settled(self) -> Mapping[str, float]:
-        return settled(self.fed.ground.folder / "worker.stats", self.fed.landed)
+        return settled(self.fed.port, self.fed.landed)
 
 
-def settled(file: Path, landed: int) -> Mapping[str, float]:
-    """Return a worker's stats once they count so many verdicts; they are written about twice a second."""
+def settled(port: int, landed: int) -> Mapping[str, float]:
+    """Return what a worker has counted once it counts so many verdicts."""
     deadline = monotonic() + STATS_WITHIN_S
     while True:
-        stats: dict[str, float] = json.loads(file.read_text())
+        stats = figures(port)
         if sum(count for name, count in stats.items() if name.startswith("verdicts.")) >= landed:
             return stats
-        assert monotonic() < deadline, f"{file} counts fewer than {landed} verdicts"
+        assert monotonic() < deadline, f"the worker counts fewer than {landed} verdicts"
         sleep(LOOK_EVERY_S)
 
 

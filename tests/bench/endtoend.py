@@ -7,7 +7,7 @@ nobody's start counts.
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -21,6 +21,7 @@ from tests.bench.bundles import Size, write
 from tests.bench.spent import Spent
 from tests.chaos.stage import Stage
 from tests.support.checkpoints import WORDS
+from tests.support.ports import free_port
 
 PICTURES = 48
 PROMPTS = 24
@@ -130,6 +131,8 @@ class Fed:
 
     ground: Stage
     process: psutil.Popen
+    port: int
+    """Where it serves its metrics."""
     edge_px: int
     landed: int = 0
     counted: int = 0
@@ -171,8 +174,10 @@ class Fed:
 @contextmanager
 def feeding(ground: Stage, program: Sequence[str], edge_px: int) -> Iterator[Fed]:
     """Start a consumer and feed it until it is warm."""
+    port = free_port()
+    ground = replace(ground, given={**ground.given, "SLUICE_TELEMETRY__HTTP_PORT": str(port)})
     with rig.consuming(ground, program) as process:
-        fed = Fed(ground, process, edge_px)
+        fed = Fed(ground, process, port, edge_px)
         fed.feed(WARM_UP)
         yield fed
 

@@ -125,7 +125,7 @@ def ratios() -> Iterator[Duel]:
 def main() -> None:
     """Run client and server until SIGTERM."""
     settings, stop = load(None).settings, Stop()
-    log = (settings.telemetry.stats_file or Path("client")).with_suffix(".server.log")
+    log = (settings.telemetry.ready_file or Path("client")).with_suffix(".server.log")
     with served(settings.models.bundle, log) as client:
         consume(settings, client, stop)
 

@@ -108,8 +108,11 @@ class Stage:
         if not self.evicts:
             evict(self.kafka.bootstrap_servers, self.kafka.group_id)
 
-    def environment(self, worker: str) -> dict[str, str]:
-        """Return the environment of one `sluice run`: production's settings but for what a trial must change."""
+    def environment(self, worker: str, port: int = 0) -> dict[str, str]:
+        """Return the environment of one `sluice run`: production's settings but for what a trial must change.
+
+        Metrics are served at `port` if there is one.
+        """
         names, kafka = self.topics, self.kafka
         ours = {
             "KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
@@ -127,7 +130,7 @@ class Stage:
             "MODELS__TORCH_THREADS": "1",
             "POISON__JOURNAL_FOLDER": str(self.folder / "journal"),
             "TELEMETRY__READY_FILE": str(self.folder / f"{worker}.ready"),
-            "TELEMETRY__STATS_FILE": str(self.folder / f"{worker}.stats"),
+            **({"TELEMETRY__HTTP_PORT": str(port), "TELEMETRY__LINGER_S": "0"} if port else {}),
             "TELEMETRY__LOG_FORMAT": "json",
             # A fork dies at points of the road, and a known picture would meet them first.
             "SELF_TEST__ENABLED": str(self.lives != "fork"),

@@ -1,6 +1,5 @@
 """A worker under the eyes of a supervisor that starts it again at once: `sluice run`, or what judges otherwise."""
 
-import json
 import os
 import signal
 import subprocess
@@ -17,6 +16,8 @@ from tests.chaos.failpoints import Order
 from tests.chaos.life import live
 from tests.chaos.stage import Stage
 from tests.support.forked import Forked, forks
+from tests.support.ports import free_port
+from tests.support.scraped import figures
 
 SLUICE = Path(sys.executable).with_name("sluice")
 LEAVE_WITHIN_S = 60.0
@@ -137,6 +138,9 @@ class Worker:
         self.died_at: list[str | None] = []
         self.rests = False  # if so it is not started again
         self._stage = stage
+        self._environment = stage.environment(self.name, free_port())
+        self._port = int(self._environment["SLUICE_TELEMETRY__HTTP_PORT"])
+        self._stats: dict[str, float] = {}
         self._life = self._start()
 
     @property
@@ -151,9 +155,10 @@ class Worker:
 
     @property
     def stats(self) -> dict[str, float]:
-        """The live figures of the present life, at most half a second old."""
-        stats = self._file("stats")
-        return dict(json.loads(stats.read_text())) if stats.exists() else {}
+        """What the present life has counted, or had when it was asked last; see `tests.support.scraped`."""
+        if not self.over and (found := figures(self._port)):
+            self._stats = found
+        return self._stats
 
     @property
     def landed(self) -> int:
@@ -207,6 +212,6 @@ class Worker:
         return self._stage.folder / f"{self.name}.{kind}"
 
     def _start(self) -> Life:
-        for kind in ("ready", "stats"):
-            self._file(kind).unlink(missing_ok=True)
-        return LIVES[self._stage.lives](self._stage.environment(self.name), self._stage.folder, self.log)
+        self._file("ready").unlink(missing_ok=True)
+        self._stats = {}
+        return LIVES[self._stage.lives](self._environment, self._stage.folder, self.log)

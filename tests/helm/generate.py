@@ -22,7 +22,6 @@ OWNED = frozenset({
     ("telemetry", "http_host"),
     ("telemetry", "http_port"),
     ("telemetry", "ready_file"),
-    ("telemetry", "stats_file"),
 })  # fmt: skip
 """Settings that the chart itself decides."""
 

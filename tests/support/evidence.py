@@ -23,6 +23,7 @@ from tests.support.gossip_store import GossipStore, gossip_store
 from tests.support.outputs import headers_of, letter_of, published, remainder
 from tests.support.planted import MAX_INLINE_BYTES, PICTURES, Planted, often, planted, sick, unreadable
 from tests.support.ports import free_port
+from tests.support.scraped import figures
 
 WITHIN_S = 200.0
 LOOK_EVERY_S = 0.1
@@ -39,7 +40,7 @@ class Place(StrEnum):
     LOG = auto()
     SPAN = auto()
     METRIC = auto()
-    FILE = auto()  # stats, heartbeat, ready
+    FILE = auto()  # heartbeat, ready
     VERDICT = auto()
     QUALITY = auto()
     HEADERS = auto()  # of the records published
@@ -61,7 +62,7 @@ class Consumer:
 
     process: Forked
     log: Path
-    stats: Path
+    port: int
 
     @property
     def files(self) -> list[Path]:
@@ -71,8 +72,8 @@ class Consumer:
 
     @property
     def figures(self) -> dict[str, float]:
-        """The live figures, at most half a second old."""
-        return dict(json.loads(self.stats.read_text())) if self.stats.exists() else {}
+        """What it has counted."""
+        return figures(self.port)
 
     @property
     def landed(self) -> int:
@@ -183,9 +184,10 @@ def _consume(evidence: Evidence, stage: Stage, store: GossipStore) -> None:
 @contextmanager
 def _consumer(stage: Stage, name: str) -> Iterator[Consumer]:
     log = stage.folder / f"{name}.log"
-    given = stage.environment(name)
+    port = free_port()
+    given = stage.environment(name, port)
     with Forked(("--debug", "run"), given, stage.folder, log) as process:
-        yield Consumer(process, log, Path(given["SLUICE_TELEMETRY__STATS_FILE"]))
+        yield Consumer(process, log, port)
 
 
 def _publish(stage: Stage, records: Iterable[Planted], *, partition: int = -1) -> None:

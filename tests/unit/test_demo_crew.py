@@ -40,7 +40,7 @@ def test_every_consumer_has_a_transactional_id_and_files_of_its_own() -> None:
     one, two = STAGE.settings(1), STAGE.settings(2)
     assert one.kafka.group_id == two.kafka.group_id
     assert one.kafka.transactional_id != two.kafka.transactional_id
-    assert one.telemetry.stats_file != two.telemetry.stats_file
+    assert one.telemetry.ready_file != two.telemetry.ready_file
 
 
 def test_the_simulator_is_told_what_the_plan_says() -> None:

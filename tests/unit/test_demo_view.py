@@ -1,15 +1,14 @@
 """What a running demo shows: pure functions from a snapshot."""
 
-import json
 from dataclasses import replace
 from io import StringIO
-from pathlib import Path
 
 from rich.console import Console, RenderableType
 
 from sluice.demo.plan import Plan
-from sluice.demo.snapshot import Snapshot, Speed, added_up
+from sluice.demo.snapshot import Snapshot, Speed, spent_s
 from sluice.demo.view import clock, closing, duration, line, live
+from sluice.top.scrape import Page, ScrapeFailed
 from sluice_sim.report import Clip, Hostile, Latency, Report, Safety
 
 REPORT = Report(
@@ -31,7 +30,7 @@ SNAPSHOT = Snapshot(
     Plan(),
     "judging",
     REPORT,
-    stats={"stage.duration.decode.sum": 6.0, "stage.duration.model.sum": 3.0, "commit.duration.sum": 1.0},
+    spent_s={"fetch": 0.0, "decode": 6.0, "model": 3.0, "commit": 1.0},
     rates=(10.0, 48.0),
     elapsed_s=71.9,
     notes=("consumer 1 was ended by SIGKILL; started again",),
@@ -91,12 +90,16 @@ def test_speed_is_that_of_the_last_seconds() -> None:
     assert speed(8, 60) == (10.0, 5.0, 10.0)
 
 
-def test_figures_of_several_consumers_add_up_and_one_without_any_counts_for_nothing(tmp_path: Path) -> None:
-    first, second = tmp_path / "1", tmp_path / "2"
-    first.write_text(json.dumps({"flights": 1, "verdicts.ALLOW": 2}))
-    second.write_text(json.dumps({"flights": 3}))
-    assert added_up([first, second, tmp_path / "none"]) == {"flights": 4, "verdicts.ALLOW": 2}
+def test_the_time_of_all_consumers_is_added_up_and_one_that_is_silent_counts_for_nothing() -> None:
+    decode = ("sluice_stage_duration_seconds_sum", frozenset({("stage", "decode")}))
+    commit = ("sluice_commit_duration_seconds_sum", frozenset[tuple[str, str]]())
+    pages: list[Page | ScrapeFailed] = [
+        Page({decode: 2.0, commit: 1.0}, {}),
+        ScrapeFailed("hung up"),
+        Page({decode: 0.5}, {}),
+    ]
+    assert spent_s(pages) == {"fetch": 0.0, "decode": 2.5, "model": 0.0, "commit": 1.0}
 
 
 def test_nothing_answered_is_no_share_of_anything() -> None:
-    assert replace(SNAPSHOT, stats={}).time_shares == {}
+    assert replace(SNAPSHOT, spent_s={}).time_shares == {}

@@ -13,7 +13,6 @@ import pytest
 from sluice.core.errors import BadSettings, DeviceLost, SelfTestFailed, TooManyDeadLetters
 from sluice.telemetry.health import Check, Health, HeartbeatFile
 from sluice.telemetry.http import Reply, probe, serving
-from sluice.telemetry.metrics import Meter
 
 
 class Seen(list[tuple[str, float | Sequence[float]]]):
@@ -133,11 +132,10 @@ def test_canaries_that_were_not_answered_yet_are_not_ready(health: Health) -> No
 
 
 def test_the_pulse_touches_its_files_now_and_then(tmp_path: Path, clock: Clock) -> None:
-    heartbeat, stats = tmp_path / "beat", tmp_path / "stats.json"
-    pulse = HeartbeatFile(clock, heartbeat=heartbeat, stats=stats, meter=Meter(), every_s=1.0)
+    heartbeat = tmp_path / "beat"
+    pulse = HeartbeatFile(clock, heartbeat, every_s=1.0)
     pulse.beat()
     assert heartbeat.exists()
-    assert stats.exists()
     heartbeat.unlink()
     clock.now = 0.9
     pulse.beat()
@@ -150,9 +148,7 @@ def test_the_pulse_touches_its_files_now_and_then(tmp_path: Path, clock: Clock) 
 def test_a_pulse_whose_folder_is_gone_stops_no_judging_and_says_so_once(
     tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pulse = HeartbeatFile(
-        clock, heartbeat=tmp_path / "gone" / "beat", stats=tmp_path / "stats", meter=Meter(), every_s=1.0
-    )
+    pulse = HeartbeatFile(clock, tmp_path / "gone" / "beat", every_s=1.0)
     for clock.now in (0.0, 1.0, 2.0):
         pulse.beat()
     assert caplog.text.count("cannot be written") == 1

@@ -262,7 +262,7 @@ def test_bounds_that_make_each_other_impossible_are_refused(changes: dict[str, A
         ("telemetry", "http_host", "256.0.0.1"), ("registry", "url", "registry:8081"), ("registry", "url", "https://"),
         ("fetch", "s3_endpoint", "minio:9000"), ("kafka", "sasl_token_url", "ftp://x"), ("kafka", "group_id", ""),
         ("dead_letters", "max_value_bytes", 2**30), ("media", "decoder_memory_bytes", 1), ("batching", "max_records", 1e20),
-        ("kafka", "consumer_options", {"a": math.inf}), ("telemetry", "stats_file", "x\0y"), ("fetch", "file_roots", ["x\0y"]),
+        ("kafka", "consumer_options", {"a": math.inf}), ("telemetry", "ready_file", "x\0y"), ("fetch", "file_roots", ["x\0y"]),
     ],
 )  # fmt: skip
 def test_what_no_one_can_mean_is_refused(section: str, field: str, value: Any) -> None:

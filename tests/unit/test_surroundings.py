@@ -120,7 +120,7 @@ def test_a_strange_settings_file_is_refused_or_says_nothing(text: str, monkeypat
         assert sources.load().settings == Settings()
 
 
-@pytest.mark.parametrize("setting", ["heartbeat_file", "ready_file", "stats_file"])
+@pytest.mark.parametrize("setting", ["heartbeat_file", "ready_file"])
 @pytest.mark.parametrize("place", ["absent/file", "/proc/file", "/dev/null/file", ".", "x" * 300])
 def test_a_file_that_cannot_be_written_is_named_with_its_value(setting: str, place: str) -> None:
     if place == "x" * 300:
@@ -149,7 +149,7 @@ def test_no_temporary_folder_at_all_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_good_surroundings_are_no_news_and_leave_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    surroundings.check(Settings(telemetry=Telemetry(stats_file=tmp_path / "stats")))
+    surroundings.check(Settings(telemetry=Telemetry(ready_file=tmp_path / "ready")))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -164,7 +164,7 @@ def sluice(*arguments: str, shell: str = "", **environment: str) -> subprocess.C
     [
         ({"PYTHONOPTIMIZE": "2"}, "PYTHONOPTIMIZE = 2"),
         ({"TMPDIR": "/absent"}, "TMPDIR = '/absent'"),
-        ({"SLUICE_TELEMETRY__STATS_FILE": "/absent/stats"}, "telemetry.stats_file = '/absent/stats'"),
+        ({"SLUICE_TELEMETRY__READY_FILE": "/absent/ready"}, "telemetry.ready_file = '/absent/ready'"),
     ],
 )
 def test_a_consumer_does_not_start_in_bad_surroundings(environment: dict[str, str], named: str) -> None:

@@ -65,7 +65,7 @@ NEXT: Mapping[type[SluiceError], str] = {
     errors.Fenced: "sluice config show (kafka.transactional_id must be unique per live process)",
     errors.TooManyDeadLetters: "sluice dlq list",
 }
-"""The command that helps after an error without a remedy of its own."""
+"""The command that helps after an error whose remedy names none."""
 
 
 def named_path(text: str | Path) -> Path:
@@ -197,7 +197,7 @@ def print_error(error: Exception) -> int:
     for line in str(error).splitlines() or [type(error).__name__]:
         say(f"error: {line}")
     command = next((NEXT[kind] for kind in type(error).__mro__ if kind in NEXT), None)
-    if command and not error.remedy:
+    if command and "sluice " not in error.remedy:
         say(f"next:  {command}")
     return exit_code(error)
 

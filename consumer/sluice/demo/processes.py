@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from sluice.core.errors import BadSettings, SluiceError, TooManyDeadLetters, WeightsNotAttested
-from sluice.demo.embedded_broker import start_leashed, stop_leashed
+from sluice.demo.embedded_broker import free_port, start_leashed, stop_leashed
 from sluice.demo.evict_members import evict
 from sluice.demo.plan import GROUP, Plan, Stage, as_file, flat
 from sluice.settings.environment import without_settings
@@ -41,7 +41,10 @@ class Consumer:
         self._stage = stage
         self._number = number
         self._settings = stage.of_worker(number, "yaml")
-        self._settings.write_text(as_file(stage.settings(number)), encoding="utf-8")
+        port = free_port()
+        self.address = f"http://127.0.0.1:{port}"
+        """Where its metrics are served."""
+        self._settings.write_text(as_file(stage.settings(number, port)), encoding="utf-8")
         self.restarts = -1
         self._start()
 
@@ -54,11 +57,6 @@ class Consumer:
     def ready(self) -> bool:
         """Whether its models are loaded and its handles open."""
         return self._stage.of_worker(self._number, "ready").exists()
-
-    @property
-    def stats(self) -> Path:
-        """Its live figures."""
-        return self._stage.of_worker(self._number, "stats")
 
     def tend(self) -> str | None:
         """Start it again if it ended, and say so; raises ProcessFailed where a supervisor would give up."""
@@ -100,11 +98,6 @@ class Processes:
     def ready(self) -> bool:
         """Whether every consumer can judge."""
         return all(consumer.ready for consumer in self.consumers)
-
-    @property
-    def stats(self) -> list[Path]:
-        """The files with the live figures."""
-        return [consumer.stats for consumer in self.consumers]
 
     def tend(self) -> list[str]:
         """Start again what ended; return what there is to say about it."""

@@ -8,9 +8,10 @@ from pathlib import Path
 from sluice.demo.embedded_broker import embedded_broker, free_port
 from sluice.demo.plan import Plan, Stage
 from sluice.demo.processes import Processes, Simulator
-from sluice.demo.snapshot import Snapshot, Speed, added_up
+from sluice.demo.snapshot import Snapshot, Speed, spent_s
 from sluice.kafka import topics
 from sluice.kafka.client import admin_config, open_admin
+from sluice.top.scrape import scrape
 from sluice_sim.broker import Broker
 from sluice_sim.observer import Observer
 from sluice_sim.report import Report
@@ -18,6 +19,8 @@ from sluice_sim.truth import TruthReader
 
 SHOW_EVERY_S = 0.5
 POLL_S = 0.1
+SCRAPE_S = 1.0
+"""How long to wait for the metrics of one consumer."""
 SETTLE_S = 1.0
 """After the last answer, how long to look for one too many."""
 
@@ -110,7 +113,7 @@ class _Watch:
             self.plan,
             doing,
             report,
-            stats=added_up(self.crew.stats),
+            spent_s=spent_s(scrape(each.address, SCRAPE_S) for each in self.crew.consumers if each.ready),
             rates=self.speed(elapsed_s, report.published - report.lost),
             elapsed_s=elapsed_s,
             notes=tuple(self.notes),

@@ -1,31 +1,31 @@
 """What is known of a running demo at one moment."""
 
-import json
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from sluice.demo.plan import Plan
+from sluice.top.scrape import Page, ScrapeFailed
 from sluice_sim.report import Report
 
-STAGES: Mapping[str, str] = {
-    "fetch": "stage.duration.fetch.sum",
-    "decode": "stage.duration.decode.sum",
-    "model": "stage.duration.model.sum",
-    "commit": "commit.duration.sum",
+STAGES: Mapping[str, tuple[str, frozenset[tuple[str, str]]]] = {
+    **{
+        stage: ("sluice_stage_duration_seconds_sum", frozenset({("stage", stage)}))
+        for stage in ("fetch", "decode", "model")
+    },
+    "commit": ("sluice_commit_duration_seconds_sum", frozenset()),
 }
-"""Where a batch's time goes, and the live figure that sums it up."""
+"""Where a batch's time goes, and the series that sums it up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`stats` are the consumers' live figures added up, `rates` verdicts per second, one per tick, oldest first."""
+    """`spent_s` is the time of all consumers by stage, `rates` verdicts per second, one per tick, oldest first."""
 
     plan: Plan
     doing: str
     report: Report = field(default_factory=Report)
-    stats: Mapping[str, float] = field(default_factory=dict)
+    spent_s: Mapping[str, float] = field(default_factory=dict)
     rates: tuple[float, ...] = ()
     elapsed_s: float = 0.0
     notes: tuple[str, ...] = ()
@@ -46,18 +46,18 @@ class Snapshot:
     @property
     def time_shares(self) -> dict[str, float]:
         """Share of the time of each stage, 0 to 1; empty before the first batch."""
-        spent = {stage: self.stats.get(name, 0.0) for stage, name in STAGES.items()}
-        whole = sum(spent.values())
-        return {stage: seconds / whole for stage, seconds in spent.items()} if whole else {}
+        whole = sum(self.spent_s.values())
+        return {stage: seconds / whole for stage, seconds in self.spent_s.items()} if whole else {}
 
 
-def added_up(files: Iterable[Path]) -> dict[str, float]:
-    """Add up the live figures of all consumers; one that has not written any yet counts for nothing."""
-    total: Counter[str] = Counter()
-    for file in files:
-        if file.exists():
-            total.update(json.loads(file.read_text("utf-8")))
-    return dict(total)
+def spent_s(pages: Iterable[Page | ScrapeFailed]) -> dict[str, float]:
+    """Add up the seconds of each stage over consumers; one that does not answer counts for nothing."""
+    total = dict.fromkeys(STAGES, 0.0)
+    for page in pages:
+        if isinstance(page, Page):
+            for stage, series in STAGES.items():
+                total[stage] += page.counters.get(series, 0.0)
+    return total
 
 
 class Speed:

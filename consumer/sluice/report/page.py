@@ -7,6 +7,7 @@ from functools import cache
 from importlib.resources import files
 
 from sluice.moderation.policy import SPECIAL_CARE
+from sluice.report import palette
 from sluice.report.finding import DEMONSTRATION, LEGEND, MEANING, Finding, counts, demonstrated
 from sluice.report.markup import Html, element, join
 from sluice_schemas import Clip, Concept, Status, Technical, Verdict
@@ -45,7 +46,7 @@ def page(findings: Sequence[Finding], now: datetime) -> str:
 
 @cache
 def _style() -> str:
-    return files(__package__).joinpath("page.css").read_text("utf-8")
+    return palette.css() + files(__package__).joinpath("page.css").read_text("utf-8")
 
 
 def _title(findings: Sequence[Finding], now: datetime) -> Html:

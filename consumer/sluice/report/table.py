@@ -13,16 +13,11 @@ from rich.text import Text
 from sluice.core.printable import printable
 from sluice.moderation.policy import SPECIAL_CARE
 from sluice.moderation.values import Judged, Rejected
+from sluice.report import palette
 from sluice.report.finding import DEMONSTRATION, LEGEND, Finding, counts, demonstrated, nearest
-from sluice_schemas import Concept, ModelRef, PolicyRef, Status
+from sluice_schemas import Concept, ModelRef, PolicyRef
 
-STYLE = {
-    Status.ALLOW: "green",
-    Status.BLUR: "yellow",
-    Status.REVIEW: "magenta",
-    Status.BLOCK: "red",
-    Status.INDETERMINATE: "bright_black",
-}
+STYLE = {status: colour.dark for status, colour in palette.STATUS.items()}
 SHOWN_MARGINS = 3
 SHORT = 12  # digits of a digest that fit a line; the JSON has the rest
 

@@ -144,6 +144,3 @@ class Telemetry(Section):
         None, description="Touched by every turn of the loop; a liveness probe looks at its age."
     )
     ready_file: OptionalPath = Field(None, description="Exists while the consumer can judge.")
-    stats_file: OptionalPath = Field(
-        None, description="Counters as JSON, written about twice a second; what the live view reads."
-    )

@@ -50,7 +50,7 @@ def _temporary() -> Iterator[str]:
 
 def _files(settings: Settings) -> Iterator[str]:
     telemetry = settings.telemetry
-    for name in ("heartbeat_file", "ready_file", "stats_file"):
+    for name in ("heartbeat_file", "ready_file"):
         file: Path | None = getattr(telemetry, name)
         if file is None:
             continue

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from sluice.core.errors import BadSettings, Fatal, SelfTestFailed, TooManyDeadLetters
 from sluice.core.metrics import Observe
-from sluice.telemetry.metrics import Meter
 
 _logger = logging.getLogger(__name__)
 
@@ -148,24 +147,14 @@ def _touch(ready_file: Path) -> None:
 
 
 class HeartbeatFile:
-    """Called on every turn of the loop; touches files at most every `every_s` seconds of `clock`.
+    """Called on every turn of the loop; touches the file, if there is one, at most every `every_s` seconds of `clock`.
 
     A file that cannot be written any more stops no judging; that is said once.
     """
 
-    def __init__(
-        self,
-        clock: Callable[[], float],
-        *,
-        heartbeat: Path | None,
-        stats: Path | None,
-        meter: Meter,
-        every_s: float = 0.5,
-    ) -> None:
+    def __init__(self, clock: Callable[[], float], file: Path | None, *, every_s: float = 0.5) -> None:
         self._clock = clock
-        self._heartbeat = heartbeat
-        self._stats = stats
-        self._meter = meter
+        self._file = file
         self._every_s = every_s
         self._next = 0.0
         self._failed = False
@@ -173,14 +162,11 @@ class HeartbeatFile:
     def beat(self) -> None:
         """Show that the loop turns."""
         now = self._clock()
-        if now < self._next:
+        if self._file is None or now < self._next:
             return
         self._next = now + self._every_s
         try:
-            if self._heartbeat:
-                self._heartbeat.touch()
-            if self._stats:
-                self._meter.write(self._stats)
+            self._file.touch()
         except OSError as error:
             if not self._failed:
                 _logger.warning("%s cannot be written: %s; probes of that file fail", error.filename, error.strerror)

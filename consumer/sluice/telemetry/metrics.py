@@ -1,18 +1,15 @@
-"""Where numbers go: each becomes a point of its OpenTelemetry instrument and a live figure."""
+"""Where numbers go: each becomes a point of its OpenTelemetry instrument."""
 
-import json
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
-from pathlib import Path
 from typing import get_args
 
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Observation
 from opentelemetry.sdk.metrics.export import MetricsData
 
-from sluice.core import durable
 from sluice.core.metrics import Distribution, MetricName
 from sluice.telemetry.bulk import Tally, joined
 from sluice.telemetry.catalogue import METRICS, MetricSpec
@@ -34,7 +31,6 @@ class Meter:
 
     def __init__(self, asked: Mapping[MetricName, Ask] | None = None) -> None:
         self._asked = dict(asked or {})
-        self._live: dict[str, float] = {}
         self._gauges: dict[MetricName, _Series] = {}
         self._lock = threading.Lock()
         self._tallies = {name: Tally(METRICS[name].buckets) for name in DISTRIBUTIONS}
@@ -47,16 +43,12 @@ class Meter:
 
     def __call__(self, name: MetricName, value: float, labels: Mapping[str, str]) -> None:
         """Record `value`: added to a counter or a histogram, set on a gauge."""
-        with self._lock:
-            if counter := self._counters.get(name):
-                self._add(_key(name, labels), value)
-                counter.add(value, labels)
-            elif histogram := self._histograms.get(name):
-                key = _key(name, labels)
-                self._add(key + ".count", 1)
-                self._add(key + ".sum", value)
-                histogram.record(value, labels)
-            else:
+        if counter := self._counters.get(name):
+            counter.add(value, labels)
+        elif histogram := self._histograms.get(name):
+            histogram.record(value, labels)
+        else:
+            with self._lock:
                 self._set(self._gauges.setdefault(name, {}), value, labels)
 
     def all(self, name: Distribution, values: Sequence[float]) -> None:
@@ -86,13 +78,6 @@ class Meter:
             ]
         return joined(collected, found)
 
-    def write(self, file: Path) -> None:
-        """Write the live figures to `file` as JSON, in one step, so that a reader never sees half of them."""
-        with self._lock:
-            live = self._live | dict(self._told())
-        text = json.dumps({_short(key): value for key, value in sorted(live.items())})
-        durable.write(file, text, synced=False)
-
     def _create(self, meter: metrics.Meter, name: MetricName, meaning: MetricSpec) -> None:
         unit, text = meaning.unit, meaning.text
         if meaning.kind == "gauge":
@@ -113,9 +98,6 @@ class Meter:
 
         return lambda _: [Observation(value, labels) for value, labels in self._asked.get(name, kept)()]
 
-    def _add(self, key: str, value: float) -> None:
-        self._live[key] = self._live.get(key, 0.0) + value
-
     @staticmethod
     def _set(series: _Series, value: float, labels: Mapping[str, str]) -> None:
         key = tuple(labels.items())
@@ -123,20 +105,3 @@ class Meter:
             series.pop(key, None)
         else:
             series[key] = float(value)  # a bool passes for a float everywhere but in OTLP
-
-    def _told(self) -> Iterator[tuple[str, float]]:
-        """Yield the live figures that are not kept as such."""
-        for name, series in self._gauges.items():
-            for labels, value in series.items():
-                yield _key(name, dict(labels)), value
-        for name, tally in self._tallies.items():
-            if tally.count:
-                yield from ((f"{name}.count", tally.count), (f"{name}.sum", tally.sum))
-
-
-def _key(name: str, labels: Mapping[str, str]) -> str:
-    return ".".join((name, *labels.values()))
-
-
-def _short(key: str) -> str:
-    return key.removeprefix("sluice.")

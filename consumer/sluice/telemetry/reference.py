@@ -16,9 +16,7 @@ Made by `sluice config metrics`; a test keeps it in step with the code.
 `telemetry.otlp` sends them by OTLP/HTTP, as OpenTelemetry's `OTEL_*` variables say (every minute, unless
 `OTEL_METRIC_EXPORT_INTERVAL` says otherwise). `telemetry.http_port` serves them at `/metrics` as Prometheus text, read
 when somebody asks, without exemplars. Both may be on. Which replica a series is of stands in `target_info`
-(`service_instance_id` is the transactional id) and in the scrape's own `instance`. The file
-`telemetry.stats_file` has the same figures by their OpenTelemetry names without the leading `sluice.`, label values
-appended.
+(`service_instance_id` is the transactional id) and in the scrape's own `instance`.
 
 - **The objective is `sluice_event_age_seconds`**: of every image, from its record's timestamp to the commit of its
   verdict; 99 % under 10 s unless you say otherwise.

@@ -211,14 +211,13 @@ def _duties(
     look_at_group: Callable[[], None],
 ) -> tuple[Duty, ...]:
     """Return what this service does once a turn besides moving records."""
-    heartbeat, stats = settings.telemetry.heartbeat_file, settings.telemetry.stats_file
-    pulse = HeartbeatFile(time.monotonic, heartbeat=heartbeat, stats=stats, meter=observability.meter)
+    heartbeat = HeartbeatFile(time.monotonic, settings.telemetry.heartbeat_file)
     return (
         Duty("check the models", check_models),
         Duty("self-test", self_test),
         Duty("look at the group", look_at_group),
         Duty("tell the probes", observability.health.turned),
-        Duty("touch the heartbeat", pulse.beat),
+        Duty("touch the heartbeat", heartbeat.beat),
     )
 
 
