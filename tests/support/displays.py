@@ -37,7 +37,7 @@ class Display:
     """One process of a display service: the page's names, and its follower in a thread."""
 
     page = "README.md"
-    store = "standing"
+    store = "view"
 
     def __init__(self, brokers: str, topic: str) -> None:
         self.names: dict[str, Any] = {"__name__": "page"}
