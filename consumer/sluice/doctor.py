@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sluice import policies
-from sluice.core.errors import BadSettings, BrokerLost, Denied, DependencyDown, WeightsNotAttested
+from sluice.core.errors import BadSettings, BrokerLost, Denied, DependencyDown, NotInstalled, WeightsNotAttested
+from sluice.core.extras import require
 from sluice.kafka import acls, broker_limits, cluster_checks, preflight, topics
 from sluice.kafka.client import ASSIGNOR
 from sluice.kafka.codec import framing_of
-from sluice.models import files, plugin
+from sluice.models import plugin
 from sluice.moderation.policy import Policy
 from sluice.settings import Canary, Kafka, Models, Settings, surroundings
 from sluice.telemetry import http
@@ -72,6 +73,8 @@ def _guarded(what: str, fix: str, look: Callable[[], Iterator[Row]]) -> Iterator
         yield from look()
     except (BadSettings, BrokerLost, Denied, DependencyDown, WeightsNotAttested) as error:
         named = re.search(r"sluice [a-z]+ [a-z]+", str(error))
+        if isinstance(error, NotInstalled):
+            fix = error.remedy
         if isinstance(error, Denied):
             fix = ", ".join(f"SLUICE_KAFKA__{name.upper()}" for name in re.findall(r"\bkafka\.(\w+)", str(error)))
         blamed = next((setting for words, setting in _BLAMED.items() if words in str(error)), fix)
@@ -147,6 +150,9 @@ def _probes(settings: Settings) -> Row:
 
 
 def _models(settings: Settings) -> Iterator[Row]:
+    require("moderator")
+    from sluice.models import files
+
     known = files.locate(settings.models.bundle)
     from sluice.models import load
     from sluice.models.device import describe
