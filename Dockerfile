@@ -16,7 +16,7 @@ COPY requirements/build.txt /requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --no-deps --only-binary :all: --require-hashes --requirement /requirements/build.txt
 COPY . /src
-RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels /src/schemas /src
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels /src/schemas /src/producer_sim /src
 
 FROM python:${PYTHON}${PYTHON_DIGEST:+@${PYTHON_DIGEST}} AS cpu
 # As process 1 Python would ignore a SIGTERM that comes before it listens, and never bury what a dead decoder leaves.

@@ -22,13 +22,15 @@ LOCKED := $(PIP) install --quiet --no-deps --only-binary :all: --require-hashes 
 # torch comes after all others, by its version alone: a machine's own configuration of pip, or TORCH_INDEX, may bring the
 # build for its hardware, whose hash no list can know. The image holds it to hashes, too, unless it is given an index.
 TORCH = $(PIP) install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
-OURS := $(PIP) install --quiet --no-deps --no-build-isolation --editable ./schemas --editable .
-PACKAGES := pyproject.toml schemas/pyproject.toml constraints.txt
+OURS := $(PIP) install --quiet --no-deps --no-build-isolation --editable ./schemas --editable ./producer_sim --editable .
+PACKAGES := pyproject.toml schemas/pyproject.toml producer_sim/pyproject.toml constraints.txt
 
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
   --constraint constraints.txt
-# The contract is our own, and no index is asked for it; its extras are those that the consumer names.
-PROJECT := --excludes requirements/ours.in pyproject.toml schemas/pyproject.toml --extra registry --extra signing
+# The contract and the simulator are our own, and no index is asked for them; of the contract's extras those are taken
+# that the consumer names.
+BASE := --excludes requirements/ours.in pyproject.toml schemas/pyproject.toml --extra registry --extra signing
+PROJECT := $(BASE) producer_sim/pyproject.toml
 
 .PHONY: help demo test chaos check bench fuzz format lock clean
 
@@ -73,8 +75,9 @@ lock: $(VENV)/.venv ## Write requirements/ anew, from pyproject.toml and constra
 	echo uv | $(UV) - --output-file requirements/lock.txt
 	echo hatchling | $(UV) - --output-file requirements/build.txt
 	echo torch | $(UV) - --output-file requirements/torch.txt
+	$(UV) $(BASE) --output-file requirements/base.txt
 	own=$$(sed -nE 's/^((torch|triton|(cuda|nvidia)-[a-z0-9-]+)==).*/--no-emit-package \1/p' requirements/torch.txt | tr -d =); \
-	for list in run:s3 gpu:s3,gpu demo dev bench fuzz; do \
+	for list in run:moderator,s3 gpu:moderator,s3,gpu demo dev:dev,train bench fuzz; do \
 	  $(UV) $(PROJECT) $$own $$(printf ' --extra %s' $$(tr , ' ' <<<$${list#*:})) --output-file requirements/$${list%:*}.txt || exit; \
 	done
 

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Literal
 
 from sluice import policies
 from sluice.core.errors import BadSettings, BrokerLost, Denied, DependencyDown, SluiceError, WeightsNotAttested
+from sluice.core.extras import require
 from sluice.kafka import acls, broker_limits, cluster_checks, preflight, topics
 from sluice.kafka.client import ASSIGNOR
 from sluice.kafka.codec import framing_of
-from sluice.models import files, plugin
+from sluice.models import plugin
 from sluice.moderation.policy import Policy
 from sluice.settings import Kafka, Models, SelfTest, Settings, surroundings
 from sluice.settings.sources import variable_of
@@ -144,6 +145,9 @@ def _probes(settings: Settings) -> Row:
 
 
 def _models(settings: Settings) -> Iterator[Row]:
+    require("moderator")
+    from sluice.models import files
+
     known = files.locate(settings.models.bundle)
     from sluice.models import load
     from sluice.models.device import describe

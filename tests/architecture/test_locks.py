@@ -2,18 +2,20 @@
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from sluice.core.extras import EXTRAS
+
 ROOT = Path(__file__).parents[2]
 LISTS = {path.stem: path for path in sorted((ROOT / "requirements").glob("*.txt"))}
 ELSEWHERE = {"win32", "emscripten"}  # uv lists for every platform, and Sluice runs on Linux and macOS
 TORCHS = re.compile(r"torch|triton|(cuda|nvidia)-(?!ml-py$)[a-z0-9-]+")
-OURS = {"sluice", "sluice-schemas"}
+OURS = {"sluice", "sluice-schemas", "sluice-sim"}
 ADVICE = "run: make lock"
 
 
@@ -33,21 +35,23 @@ def listed(name: str) -> dict[str, Requirement]:
 
 
 CONSTRAINTS = pinned((ROOT / "constraints.txt").read_text(encoding="utf-8"))
-PROJECTS = [
-    tomllib.loads((ROOT / path).read_text(encoding="utf-8"))["project"]
-    for path in ("schemas/pyproject.toml", "pyproject.toml")
-]
+PROJECTS = {
+    folder: tomllib.loads((ROOT / folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for folder in ("schemas", ".", "producer_sim")
+}
+WATCHING = ("schemas", ".")
+"""The projects of a base installation."""
 
 
-def named(*extras: str) -> Iterator[Requirement]:
-    """Yield what the projects ask for by name, with these extras."""
-    for project in PROJECTS:
+def named(projects: Iterable[str], *extras: str) -> Iterator[Requirement]:
+    """Yield what these projects ask for by name, with these extras."""
+    for project in map(PROJECTS.__getitem__, projects):
         optional = project["optional-dependencies"]
         chosen = [text for extra in extras for text in optional.get(extra, [])]
         for text in [*project["dependencies"], *chosen]:
             requirement = Requirement(text)
-            if requirement.name == "sluice":
-                yield from named(*requirement.extras)
+            if requirement.name != "sluice-schemas" and requirement.extras and requirement.name in OURS:
+                yield from named(projects, *requirement.extras)
             elif requirement.name not in OURS:
                 yield requirement
 
@@ -55,17 +59,21 @@ def named(*extras: str) -> Iterator[Requirement]:
 @pytest.mark.parametrize(
     ("name", "extras"),
     [
-        ("run", ["s3"]), ("gpu", ["s3", "gpu"]), ("demo", ["demo"]), ("dev", ["dev"]), ("bench", ["bench"]),
-        ("fuzz", ["fuzz"]),
+        ("base", []), ("run", ["moderator", "s3"]), ("gpu", ["moderator", "s3", "gpu"]), ("demo", ["demo"]),
+        ("dev", ["dev"]), ("bench", ["bench"]), ("fuzz", ["fuzz"]),
     ],
 )  # fmt: skip
 def test_a_list_has_all_that_is_asked_for(name: str, extras: list[str]) -> None:
     found = listed(name) | listed("torch")
-    for requirement in named(*extras, "registry", "signing"):
+    for requirement in named(PROJECTS if extras else WATCHING, *extras, "registry", "signing"):
         one = found.get(canonicalize_name(requirement.name))
         assert one, f"{requirement} is not in requirements/{name}.txt; {ADVICE}"
         (pin,) = one.specifier
         assert requirement.specifier.contains(pin.version, prereleases=True), f"{one} is not {requirement}; {ADVICE}"
+
+
+def test_the_list_of_a_base_installation_has_nothing_that_judges() -> None:
+    assert not listed("base").keys() & EXTRAS["moderator"].keys()
 
 
 @pytest.mark.parametrize("name", LISTS)

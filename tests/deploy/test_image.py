@@ -112,7 +112,7 @@ def test_the_builder_sees_what_the_packages_are_made_of_and_nothing_else() -> No
     named = {project["project"]["readme"], *project["project"]["license-files"], "pyproject.toml", "constraints.txt"}
     named |= {"requirements"}
     made_of = {Path(package).parts[0] for package in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]}
-    assert set(ALLOWED) == named | made_of | {"schemas"}
+    assert set(ALLOWED) == named | made_of | {"schemas", "producer_sim"}
 
 
 def test_no_weights_but_the_starter_bundle_go_to_the_builder() -> None:

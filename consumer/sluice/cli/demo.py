@@ -15,6 +15,7 @@ import typer
 from sluice.cli.frame import FOUND, INTERRUPTED, check_writable, console, named_path, print_error, say
 from sluice.cli.signals import stop_by
 from sluice.core.errors import BadSettings
+from sluice.core.extras import needs
 from sluice.settings import surroundings
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 LINE_EVERY_S = 2.0
 
 
+@needs("demo")
 def demo(
     *,
     events: Annotated[int, typer.Option(min=1, help="How many images, 2 % of them broken or hostile.")] = 2000,

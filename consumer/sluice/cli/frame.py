@@ -47,7 +47,7 @@ EXIT_CODES: Mapping[int, str] = {
     errors.ImagesExpired.exit_code: "images were deleted before they were read, and kafka.expired_images is stop",
     errors.SelfTestFailed.exit_code: "the self-test failed, or was too late",
     errors.Denied.exit_code: "refused by the brokers: password, certificate, permission",
-    errors.BadSettings.exit_code: "bad settings",
+    errors.BadSettings.exit_code: "bad settings, or an extra is not installed",
     errors.NoDecoders.exit_code: "decoder processes do not start",
     INTERRUPTED: "interrupted",
 }
@@ -197,7 +197,7 @@ def print_error(error: Exception) -> int:
     for line in str(error).splitlines() or [type(error).__name__]:
         say(f"error: {line}")
     command = next((NEXT[kind] for kind in type(error).__mro__ if kind in NEXT), None)
-    if command and "sluice " not in error.remedy:
+    if command and "sluice " not in error.remedy and not isinstance(error, errors.NotInstalled):
         say(f"next:  {command}")
     return exit_code(error)
 

@@ -10,6 +10,7 @@ import typer
 
 from sluice.cli.frame import FOUND, AsJson, check_writable, emit, existing_file, named_path, say, settings_of, show
 from sluice.core.errors import BadSettings, WeightsNotAttested
+from sluice.core.extras import needs
 from sluice.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ BundleName = Annotated[
 
 
 @app.command("list")
+@needs("moderator")
 def list_bundles(context: typer.Context, as_json: AsJson = False) -> None:
     """List the bundles that can be named, and whether their files are here."""
     configured = settings_of(context).models.bundle
@@ -35,6 +37,7 @@ def list_bundles(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @app.command()
+@needs("moderator")
 def fetch(as_json: AsJson = False) -> None:
     """Bring the `openai` bundle into the hub cache, check every SHA-256, convert its one pickle."""
     from sluice.models import hub
@@ -49,6 +52,7 @@ def fetch(as_json: AsJson = False) -> None:
 
 
 @app.command()
+@needs("moderator")
 def convert(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", parser=existing_file, help="Pickled checkpoint.")],
     target: Annotated[
@@ -65,6 +69,7 @@ def convert(
 
 
 @app.command()
+@needs("moderator")
 def attest(context: typer.Context, bundle: BundleName = "", as_json: AsJson = False) -> None:
     """Say whether the checker's tower is CLIP's own, so that one forward pass serves both, and print the digests."""
     from sluice.models import bundle as bundles
@@ -75,6 +80,7 @@ def attest(context: typer.Context, bundle: BundleName = "", as_json: AsJson = Fa
 
 
 @app.command()
+@needs("moderator")
 def verify(context: typer.Context, bundle: BundleName = "", as_json: AsJson = False) -> None:
     """Hash every file of a bundle and compare it with its pin; exit status 1 when one differs.
 
@@ -96,6 +102,7 @@ def verify(context: typer.Context, bundle: BundleName = "", as_json: AsJson = Fa
 
 
 @app.command()
+@needs("moderator")
 def pin(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", parser=named_path, help="A bundle's folder.")],
     as_json: AsJson = False,
@@ -116,6 +123,7 @@ def pin(
 
 
 @app.command()
+@needs("moderator")
 def self_test(
     context: typer.Context,
     pictures: Annotated[

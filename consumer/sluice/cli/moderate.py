@@ -21,6 +21,7 @@ from sluice.cli.frame import (
 )
 from sluice.cli.pictures import gathered
 from sluice.core.errors import BadSettings
+from sluice.core.extras import needs
 from sluice.policies import PRESETS
 from sluice.settings import Policy, Settings, surroundings
 from sluice_schemas import Status
@@ -53,6 +54,7 @@ class Choice:
         return Policy(file=named_path(self.policy), mode=said.mode)
 
 
+@needs("moderator")
 def moderate(
     context: typer.Context,
     images: Annotated[

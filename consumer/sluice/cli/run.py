@@ -8,6 +8,7 @@ import typer
 
 from sluice.cli.frame import INTERRUPTED, settings_of
 from sluice.cli.signals import stop_by
+from sluice.core.extras import needs
 from sluice.settings import surroundings
 
 
@@ -35,6 +36,7 @@ class Stop:
         self._asked = True
 
 
+@needs("moderator")
 def run(context: typer.Context) -> None:
     """Consume image events until SIGTERM, SIGINT or SIGHUP: verdicts, quality and dead letters go out, exactly once."""
     settings = settings_of(context)

@@ -9,6 +9,7 @@ import typer
 
 from sluice.cli.frame import FOUND, AsJson, console, emit, existing_file, say, settings_of, show
 from sluice.cli.moderate import POLICY_HELP, Choice, with_a_bundle
+from sluice.core.extras import needs
 from sluice.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sluice_schemas import Verdict
 
 
+@needs("moderator")
 def verify(
     context: typer.Context,
     verdict: Annotated[

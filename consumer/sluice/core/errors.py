@@ -20,12 +20,14 @@ SluiceError
       |-- NoDecoders           decoder processes do not start, however often one tries
       |-- WeightsNotAttested   weights missing, altered, of the wrong shape, or without meaning
       `-- BadSettings          a setting cannot be used
-          `-- BadPolicy        a policy cannot be used
+          |-- BadPolicy        a policy cannot be used
+          `-- NotInstalled     an extra of the distribution is asked for that is not installed
 
 Retriable errors have no class: the adapter retries under its deadline and they never leave it.
 Messages carry no user data: no prompt, no image, no query string, no secret.
 """
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -182,3 +184,10 @@ class BadSettings(Fatal):
 
 class BadPolicy(BadSettings):
     """A policy cannot be used; the message names file, line, key and what is allowed."""
+
+
+class NotInstalled(BadSettings):
+    """What was asked for needs an extra of the distribution; `remedy` is the command that installs it."""
+
+    def __init__(self, extra: str, missing: Iterable[str]) -> None:
+        super().__init__(f"not installed: {', '.join(missing)}", remedy=f"run: pip install 'sluice[{extra}]'")

@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-OURS = ("sluice", "sluice-schemas")
+OURS = ("sluice", "sluice-schemas", "sluice-sim")
 NEEDED = (*OURS, "noida-db", "psutil", "pytest")
 THERE = ("torch", "pip", "setuptools")
 PLATFORMS = (
@@ -49,10 +49,10 @@ def needs(names: Iterable[str], without: Iterable[str]) -> dict[str, str]:
 
 
 def _required(lines: Iterable[str]) -> Iterator[str]:
-    """Read names off requirements, those of the extras that Sluice itself asks of its schemas included."""
+    """Read names off requirements, those of the extras that a consumer and its schemas need included."""
     for line in lines:
         requirement, _, marker = line.partition(";")
-        if "extra ==" in marker and not re.search(r"extra == ['\"](registry|signing)['\"]", marker):
+        if "extra ==" in marker and not re.search(r"extra == ['\"](registry|signing|moderator)['\"]", marker):
             continue
         match = _NAME.match(requirement)
         if match:
@@ -70,7 +70,17 @@ def fetch(folder: Path, python: str, without: Sequence[str]) -> None:
     platforms = [f"--platform={platform}" for platform in PLATFORMS]
     target = ["--no-deps", "--only-binary=:all:", "--implementation=cp", f"--python-version={python}", *platforms]
     _pip("download", "--quiet", *target, "--dest", str(folder), *pinned)
-    _pip("wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), ".", "./schemas")
+    _pip(
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        str(folder),
+        ".",
+        "./schemas",
+        "./producer_sim",
+    )
 
 
 def install(folder: Path, environment: Path) -> None:
