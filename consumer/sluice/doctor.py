@@ -219,11 +219,11 @@ def _group(kafka: Kafka, found: cluster_checks.Group | None) -> Row:
     if found is None:
         return Row(what, "warn", "the brokers do not tell who is in it", "sluice topics acls")
     if not found.members:
-        return Row(what, "ok", "nobody is in it")
+        return Row(what, "ok", "it has no member")
     many = f"{len(found.members)} in it ({', '.join(found.members[:NAMED])}{', ...' * (len(found.members) > NAMED)})"
     seen = f"{many}, protocol {found.protocol}, assignor {found.assignor or 'not chosen yet'}"
     if found.protocol == kafka.group_protocol == "classic" and found.assignor not in ("", ASSIGNOR):
-        fix = "SLUICE_KAFKA__GROUP_ID, a name that nobody else uses, or stop them"
+        fix = "SLUICE_KAFKA__GROUP_ID, a name that no other group uses, or stop them"
         return Row(what, "fail", f"{seen}: sluice shares by {ASSIGNOR}, and is not let in", fix)
     if found.protocol != kafka.group_protocol:
         fix = "SLUICE_KAFKA__GROUP_PROTOCOL, SLUICE_KAFKA__GROUP_ID"

@@ -51,7 +51,7 @@ def wrong_magic(event: ImageGenerated) -> bytes:
 
 
 def unknown_fingerprint(event: ImageGenerated) -> bytes:
-    """Give sound Avro of a schema nobody knows."""
+    """Give sound Avro of an unknown schema."""
     value = encode(event)
     return value[:2] + bytes(8 * [0xA5]) + value[_MAGIC_BYTES:]
 

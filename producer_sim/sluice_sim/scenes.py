@@ -86,7 +86,7 @@ class Scene:
     texture: str
     things: tuple[Thing, ...]
     hazard: Hazard | None
-    grain: int  # seeds what nobody describes: shades and the phase of the texture
+    grain: int  # seeds what no prompt describes: shades and the phase of the texture
     wording: int  # seeds the choice of words
 
     @property

@@ -84,6 +84,6 @@ def _answers(find: Callable[[str], tuple[HTTPStatus, bytes]]) -> type[BaseHTTPRe
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-            """Stay silent: standard error belongs to whoever runs the simulator."""
+            """Stay silent: standard error belongs to the user of the simulator."""
 
     return Answer

@@ -134,7 +134,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
-    """What somebody said of an image or did with it."""
+    """What a person said of an image or did with it."""
 
     feedback_id: UUID
     image_id: str

@@ -20,7 +20,7 @@ class Framing(Protocol):
         ...
 
     def read(self, topic: str, data: bytes | None, headers: AnyHeaders, expected_type: type[E]) -> Decoded[E]:
-        """Return the same with what it was read from, for whoever asks whether it is to be believed."""
+        """Return the same with what it was read from, for a check whether it is to be believed."""
         ...
 
 

@@ -53,7 +53,7 @@ class Decision:
 
     @property
     def alert(self) -> bool:
-        """Whether somebody should look at it."""
+        """Whether a person should look at it."""
         return self.reason in {Why.BYTES_CHANGED, Why.INDETERMINATE, Why.UNVERIFIED}
 
 

@@ -27,7 +27,7 @@ class Mode(StrEnum):
 
 
 class FeedbackKind(StrEnum):
-    """What somebody said of an image or did with it. Unknown symbols are read as OTHER."""
+    """What a person said of an image or did with it. Unknown symbols are read as OTHER."""
 
     THUMB = "THUMB"
     STARS = "STARS"

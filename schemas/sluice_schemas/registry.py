@@ -56,7 +56,7 @@ class ConfluentFraming:
         return wire.encode_body(value, prefix=b""), ((wire.SCHEMA_ID_HEADER, b"\1" + known.guid.bytes),)
 
     def decode(self, topic: str, data: bytes | None, headers: AnyHeaders, expected_type: type[E]) -> E:
-        """Return the event in a message value, whichever frame it has. RegistryDown if the registry serves nobody."""
+        """Return the event in a message value, whichever frame it has. RegistryDown if the registry serves none."""
         return self.read(topic, data, headers, expected_type).event
 
     def read(

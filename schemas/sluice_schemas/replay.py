@@ -1,6 +1,6 @@
 """How far a log was read, and whether it ends there: what a store must know before it may say anything.
 
-Whoever follows a log says again and again where its partitions end, and how far they were read. A partition is current
+A reader of a log says again and again where its partitions end, and how far they were read. A partition is current
 as of the last moment whose end was reached. So a follower that is dead, stuck or behind, a partition that was added and
 is not read, and one that was lost all look alike: too old.
 """
@@ -51,7 +51,7 @@ class Replay:
             self._partitions[partition].reached(self.positions[partition])
 
     def aim(self, ends: Mapping[int, int], starts: Mapping[int, int]) -> str | None:
-        """Say where every partition ends, and begins, asked after all that was read; no ends: nobody knows.
+        """Say where every partition ends, and begins, asked after all that was read; no ends: they are not known.
 
         Returns why this is not the log that was read, in words; then the positions are forgotten.
         """

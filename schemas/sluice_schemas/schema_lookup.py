@@ -1,6 +1,6 @@
 """Decoders by the schema a message was written with, and who is to blame for none: the schema's id, or the registry.
 
-A registry that is down must not cost records their verdicts, and one id must not stop everybody else. So what is not
+A registry that is down must not cost records their verdicts, and one id must not stop all others. So what is not
 plainly an answer about the id is followed by a question that must work: the schema that was had last, or what any
 registry knows. If that fails, the registry is down. If it works, the id is asked for once more, and refused if the
 answer is no better. An id that only fails while others are served is given up after a patience, which ids that fail
@@ -61,7 +61,7 @@ class Lookup:
         self._witnesses = dict.fromkeys([*(other for other in self._witnesses if other != key), key][-_WITNESSES:])
 
     def schema(self, key: Key, kind: type[Any]) -> Resolved:
-        """Return what reads this schema. WireError if it is refused, RegistryDown if the registry serves nobody."""
+        """Return what reads this schema. WireError if it is refused, RegistryDown if the registry serves no schema."""
         known = self._schemas.get((key, kind))
         if known:
             return known
@@ -94,7 +94,7 @@ class Lookup:
         return resolve(written.definition, kind, written.references)
 
     def _asked_again(self, key: Key, error: RegistryRefused | RegistryDown | MissingReference) -> Written:
-        """Return the schema after all, or raise what is to be raised: that the id is refused, or that nobody is served.
+        """Return the schema after all, or raise what is to be raised: that the id is refused, or that none is served.
 
         A registry that goes or comes back between two questions says of an id what it means for all. So only what it
         says before and after it served another is meant for the id.
@@ -103,7 +103,7 @@ class Lookup:
             raise _unknown(key) from None
         if not self._serves(key):
             self._failures, self._failing_since_s = {}, None
-            raise RegistryDown(f"it serves nobody: {error}") from None
+            raise RegistryDown(f"it serves no schema: {error}") from None
         if _only_failed(error):
             raise self._failed(key, error) from None
         try:

@@ -66,7 +66,7 @@ class TrustedKey:
     """A public key (32 bytes) and the times of production it vouches for: from `since`, before `until`; None is open.
 
     Rotation: trust the new key from before it is used, sign with it, then close the old one's window; where the windows
-    overlap both are believed. A stolen key is taken off the ring instead: whoever has it can write any time of
+    overlap both are believed. A stolen key is taken off the ring instead: its holder can write any time of
     production.
     """
 

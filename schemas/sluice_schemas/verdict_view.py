@@ -128,7 +128,7 @@ class VerdictView:
         self._replay.reached(partition, position)
 
     def aim(self, ends: Mapping[int, int], starts: Mapping[int, int] | None = None) -> str | None:
-        """Say where every partition ends and begins, asked just now, after all that was read; no ends: nobody reads.
+        """Say where every partition ends and begins, asked just now, after all that was read; no ends: no reader.
 
         Returns None, or in words why this is not the log that was read: made anew, or deleted before it was read. Then
         everything known is forgotten: empty the store, and read every partition from its beginning.

@@ -60,7 +60,7 @@ class Resolved:
 class Decoded(Generic[E]):
     """A message that was parsed once: its event, the bytes it was read from, the digest of the schema that read them.
 
-    Whoever asks whether a message is to be believed asks about this, and so about exactly what was read.
+    A check whether a message is to be believed looks at this, and so about exactly what was read.
     """
 
     event: E

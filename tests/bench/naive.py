@@ -1,4 +1,4 @@
-"""Against the loop that everybody writes (`tests.bench.naive_loop`): same events, weights, machine and broker."""
+"""Against the usual loop (`tests.bench.naive_loop`): same events, weights, machine and broker."""
 
 import sys
 from collections.abc import Iterator

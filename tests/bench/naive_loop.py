@@ -1,4 +1,4 @@
-"""`python -m tests.bench.naive_loop`: the loop that everybody writes, on the settings `sluice run` gets.
+"""`python -m tests.bench.naive_loop`: the usual loop, on the settings `sluice run` gets.
 
 One message at a time, the published classes, a commit for each. Where there was a choice it was made in the loop's
 favour: inference mode, torchmetrics' function, which runs its model once where `CLIPScore(...)` runs it twice, and one

@@ -134,7 +134,7 @@ def test_a_file_nobody_pinned_does_not_get_in(folder: Path) -> None:
     about = json.loads((folder / "bundle.json").read_text())
     del about["sha256"][CHECKER]
     (folder / "bundle.json").write_text(json.dumps(about))
-    with pytest.raises(WeightsNotAttested, match="nobody pinned"):
+    with pytest.raises(WeightsNotAttested, match="is not pinned"):
         bundle.read(str(folder))
 
 

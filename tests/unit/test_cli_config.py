@@ -89,8 +89,8 @@ def test_policy_show_tells_the_rules_of_settings_preset_or_file() -> None:
     assert sluice("policy", "show").stdout.startswith("balanced version 1")
     assert sluice("policy", "show", "diffusers-exact").stdout.startswith("diffusers-exact version 1")
     rows = [" ".join(line.split()) for line in sluice("policy", "show", "p.yaml").stdout.splitlines()]
-    assert "everybody sd.c01 its margin -0.01 is above 0 BLUR" in rows
-    assert "everybody nudenet/EXPOSED at least 0.6 REVIEW" in rows
+    assert "all sd.c01 its margin -0.01 is above 0 BLUR" in rows
+    assert "all nudenet/EXPOSED at least 0.6 REVIEW" in rows
     assert "minors: age_tier not said or teen strength every margin gets +0.02 -" in rows
     plain = json.loads(sluice("policy", "show", "p.yaml", "--json").stdout)
     assert plain["rules"]["concepts"]["sd.c01"] == {"action": "BLUR", "offset": -0.01, "threshold": None}

@@ -117,7 +117,7 @@ def settings_of(context: typer.Context) -> Settings:
 class Screen(Console):
     """A console on which nothing that comes from outside steers the terminal, or stops a stream that knows ASCII only.
 
-    Whoever lays out text passes it through `printable` first, so that widths are right; this is the last gate.
+    Text passes through `printable` before it is laid out, so that widths are right; this is the last gate.
     """
 
     def print(self, *objects: Any, **how: Any) -> None:

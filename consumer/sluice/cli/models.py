@@ -98,7 +98,7 @@ def verify(context: typer.Context, bundle: BundleName = "", as_json: AsJson = Fa
     if report.differs:
         raise typer.Exit(FOUND)
     if not report.pinned:
-        say("unpinned: nobody said what these files must be; once they are known to be right: sluice models pin FOLDER")
+        say("unpinned: no file records what these must be; once they are known to be right: sluice models pin FOLDER")
 
 
 @app.command()

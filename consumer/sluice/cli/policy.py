@@ -63,7 +63,7 @@ def _plain(policy: Policy) -> dict[str, object]:
 
 
 def _rows(policy: Policy) -> Iterator[Row]:
-    yield from _said("everybody", policy.rules)
+    yield from _said("all", policy.rules)
     for overlay in policy.overlays:
         who = f"{overlay.name}: " + ", ".join(
             f"{name} {' or '.join(map(str, wanted))}" for name, wanted in _matched(overlay.match).items()

@@ -26,7 +26,7 @@ class Stop:
         stop_by(self._ask)
 
     def __call__(self) -> bool:
-        """Whether somebody asked."""
+        """Whether a signal came."""
         self._heeded = True
         return self._asked
 

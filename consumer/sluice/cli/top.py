@@ -45,7 +45,7 @@ def top(
 
 
 def targets(context: typer.Context, consumers: list[str]) -> dict[str, str]:
-    """Return names and base URLs. Raises typer.BadParameter, or BadSettings when nobody is named and none is here."""
+    """Return names and base URLs. Raises typer.BadParameter, or BadSettings when none is named and none is here."""
     return dict(map(_target, consumers or [_here(context)]))
 
 

@@ -1,6 +1,6 @@
 """What is worth a line in the log: every event has one name, one level, one meaning and its fields.
 
-Names and fields are a contract for whoever searches the log or raises an alarm by it; other lines are for people.
+Names and fields are a contract for searches of the log and alarms by it; other lines are for people.
 """
 
 import logging
@@ -124,7 +124,7 @@ EVENTS: Mapping[EventName, LogEventSpec] = {
         _E, "A known picture was answered wrong or too late: nothing further is published", ("error", "exit_code")
     ),
     "stopped": LogEventSpec(_E, "The process leaves for another reason", ("error", "exit_code")),
-    "draining": LogEventSpec(_I, "Somebody asked to stop: nothing more is read, what is in flight lands"),
+    "draining": LogEventSpec(_I, "A signal asked for the end: nothing more is read, what is in flight lands"),
     "drained": LogEventSpec(_I, "The process leaves in order; `left` flights did not land in time", ("left",)),
 }
 

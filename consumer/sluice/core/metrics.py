@@ -64,4 +64,4 @@ ObserveAll = Callable[[Distribution, Sequence[float]], None]
 
 
 def unobserved(_name: MetricName, _value: float, _labels: Mapping[str, str]) -> None:
-    """Report to nobody."""
+    """Report nowhere."""

@@ -45,7 +45,7 @@ def embedded_broker(folder: Path, clock: Callable[[], float] = time.monotonic) -
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody listens on now."""
+    """Return a port of loopback that is free now."""
     with socket.socket() as probe:
         probe.bind((_HOST, 0))
         return int(probe.getsockname()[1])

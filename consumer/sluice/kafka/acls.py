@@ -30,7 +30,7 @@ class Role(StrEnum):
 
 WHAT: Mapping[Role, str] = {
     Role.CONSUMER: "sluice run, sluice doctor",
-    Role.PRODUCER: "image generators: whoever says that an image was generated",
+    Role.PRODUCER: "image generators: what says that an image was generated",
     Role.DISPLAY: "display services; their groups begin with this name",
     Role.MONITORING: "dashboards, sluice lag; their groups begin with this name",
     Role.OPERATOR: "sluice tail, sluice dlq, sluice lag; dead letters carry what people sent",

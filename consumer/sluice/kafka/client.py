@@ -188,7 +188,7 @@ def _common(kafka: Kafka) -> Config:
         "receive.message.max.bytes": kafka.receive_max_bytes,
         # librdkafka wants room for the protocol's own bytes.
         "fetch.max.bytes": min(FETCH_MAX_BYTES, kafka.receive_max_bytes - 1024),
-        "topic.metadata.refresh.interval.ms": _ms(kafka.metadata_refresh_s),  # librdkafka's 5 minutes: nobody reads
+        "topic.metadata.refresh.interval.ms": _ms(kafka.metadata_refresh_s),  # librdkafka's 5 minutes: no one reads
         "reconnect.backoff.max.ms": 2000,  # a broker that is back is found soon
         "log_level": 2,  # librdkafka's own lines on stderr; errors arrive by callback
     }

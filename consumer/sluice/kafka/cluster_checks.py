@@ -29,7 +29,7 @@ class Cluster:
 
 
 def cluster(admin: AdminClient) -> Cluster:
-    """Return who answers. Raises BrokerLost when nobody does."""
+    """Return who answers. Raises BrokerLost when none does."""
     ask: Any = admin  # its type stubs know neither this call's result nor the options below
     try:
         found = ask.describe_cluster(request_timeout=TIMEOUT_S).result()

@@ -80,7 +80,7 @@ class KafkaCommitter:
         self._recycle_if_in_doubt()
 
     def serve(self) -> None:
-        """Let librdkafka say what it has to say; call it between commits, for what nobody hears piles up in memory.
+        """Let librdkafka say what it has to say; call it between commits, for what is not heard piles up in memory.
 
         Raises Fatal errors.
         """

@@ -1,4 +1,4 @@
-"""How far our partitions reach, asked of the brokers in passing: nobody waits for an answer.
+"""How far our partitions reach, asked of the brokers in passing, without waiting for an answer.
 
 The end is the high watermark (`places.END`). librdkafka's own lag stops at the last stable offset, and is unknown
 before the first commit.

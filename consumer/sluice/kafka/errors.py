@@ -41,7 +41,7 @@ class Known:
 
 CREATE = "create it with: sluice topics create"
 CHECK_SERVERS = "check kafka.bootstrap_servers"
-GROUP = "set kafka.group_id to a name that nobody else uses, or stop the others: sluice doctor says who they are"
+GROUP = "set kafka.group_id to a name that no other group uses, or stop the others: sluice doctor says who they are"
 _COMPACTED = "the broker calls it invalid; is the topic compacted?"
 _REPLICATION = (
     "set topics.replication_factor to at most the number of brokers, and topics.min_insync_replicas below it or 1"

@@ -19,7 +19,7 @@ AGAIN_S = 0.2
 """Seconds between two questions: about gaps, and about partitions that are held."""
 
 LONG_S = 10.0
-"""Whoever is held for so many seconds is spoken of, and again after as many."""
+"""A partition held for so many seconds is logged, and again after as many."""
 
 NAMED = 3
 """So many partitions are named."""
@@ -43,7 +43,7 @@ class Question(Protocol):
 
 
 class Expiry:
-    """Holds a new partition until its place is known, and tells of what was deleted. One thread: whoever polls.
+    """Holds a new partition until its place is known, and tells of what was deleted. One thread: the one that polls.
 
     `turn` raises ImagesExpired if that is asked for.
     """

@@ -1,4 +1,4 @@
-"""How far a group is behind on the images topic, seen from outside: whoever asks joins no group and commits nothing.
+"""How far a group is behind on the images topic, seen from outside: the command joins no group and commits nothing.
 
 Offsets need Describe on the group and the topic, as monitoring and operators have it. Ages need Read on the topic, for
 the age of an image is the timestamp of its record; the consumer's own user has that.
@@ -42,7 +42,7 @@ class PartitionLag:
 
     `owner` is `client id@host` of the member that reads it, empty for none. `oldest_ms` is the timestamp of the oldest
     record without a committed verdict, ms since the epoch; None when there is none, or it may not be read.
-    `only_markers`: what is left are the markers of transactions, which whoever commits a transaction of images leaves.
+    `only_markers`: what is left are the markers of transactions, which a producer's transaction leaves.
     `end` is the high watermark; from `stable` on nothing is read until a transaction of images ends, None if that is
     not known.
     """
@@ -68,7 +68,7 @@ class PartitionLag:
 
     @property
     def undecided(self) -> int:
-        """Offsets that wait behind an open transaction, whoever reads."""
+        """Offsets that wait behind an open transaction, for every reader."""
         return 0 if self.stable is None or self.only_markers else self.end - max(self.stable, self.next)
 
     @property
@@ -106,7 +106,7 @@ class GroupLag:
 def backlog(admin: AdminClient, commits: AskCommits, group: str, topic: str) -> GroupLag:
     """Return how far `group`, whose offsets `commits` knows, is behind on `topic`, without ages.
 
-    Raises BadSettings when there is no such topic, Denied when we may not look, BrokerLost when nobody answers.
+    Raises BadSettings when there is no such topic, Denied when we may not look, BrokerLost when no broker answers.
     """
     places = [TopicPartition(topic, index) for index in _partitions(admin, topic)]
     committed = commits(places)

@@ -43,7 +43,7 @@ class Commits:
     def ask(self, handles: Collection[TopicPartition]) -> "Future[list[TopicPartition]]":
         """Ask for each partition's committed offset, negative for none.
 
-        Whoever is refused, or gets no answer for a while, finds a KafkaException.
+        A caller that is refused, or gets no answer for a while, finds a KafkaException.
         """
         return self._thread.submit(self._committed, list(handles))
 

@@ -73,13 +73,13 @@ class Membership:
             raise Denied(f"kafka.group_id: {self.trouble} (for kafka.connect_deadline_s)", setting="kafka.group_id")
 
     def check(self, consumer: Consumer) -> None:
-        """Look whether we are in where nobody tells. Raises BrokerLost when the group is silent for too long."""
+        """Look whether we are in where no callback says so. Raises BrokerLost when the group is silent for too long."""
         now = self._clock()
         if self._out_since is None or now < self._next_look:
             return
         self._next_look = now + LOOK_EVERY_S
         if self._by_brokers and _generation(consumer) > 0:
-            self.joined()  # with KIP-848 nobody is told of an assignment without partitions
+            self.joined()  # with KIP-848 an assignment without partitions runs no callback
         elif now - self._out_since >= self._kafka.connect_deadline_s + self._kafka.max_poll_interval_s:
             raise self._silent(now - self._out_since)
 

@@ -2,7 +2,7 @@
 
 A folder holds `clip/` and `safety_checker/` (each `config.json` and `model.safetensors`; the tokenizer in `clip/`) and
 may hold `bundle.json` with `name`, `revision` and `sha256`, a mapping from relative file names to lower-case hex
-SHA-256. With it, every file that is read must be listed and match; a file nobody pinned does not get in.
+SHA-256. With it, every file that is read must be listed and match; a file that is not pinned does not get in.
 """
 
 import json
@@ -73,7 +73,7 @@ class VerifyReport:
 
     @property
     def pinned(self) -> bool:
-        """Whether somebody said what every file must be; else nothing was compared."""
+        """Whether it is recorded what every file must be; else nothing was compared."""
         return all(file.pinned for file in self.files)
 
     @property
@@ -181,7 +181,7 @@ def _verify(files: Files, name: str) -> FileReport:
     if pin and sha256 != pin:
         problem = f"SHA-256 is {sha256}, pinned is {pin}"
     elif files.pinned and not pin:
-        problem = "nobody pinned this file's SHA-256" + (
+        problem = "this file's SHA-256 is not pinned" + (
             "; run `sluice models fetch`"
             if files.name == "openai"
             else "; run `sluice models pin FOLDER` once you know that it is right"

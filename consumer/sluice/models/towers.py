@@ -1,6 +1,6 @@
 """Vision towers: uint8 tiles in, pooled class tokens out; and whether two towers are one.
 
-The checker's tower is very probably OpenAI's ViT-L/14 unchanged, but nobody publishes a comparison. So it is made at
+The checker's tower is very probably OpenAI's ViT-L/14 unchanged, but no comparison is published. So it is made at
 every load: when every tensor of the towers and what their configurations make of them is the same, one forward pass
 serves both models; otherwise both run, and nothing else changes.
 """

@@ -124,7 +124,7 @@ class InferenceWorker:
             raise DeviceLost(trouble)
 
     def close(self, timeout_s: float = 10.0) -> None:
-        """Finish what was submitted and end the thread; after the timeout nobody waits for it any more."""
+        """Finish what was submitted and end the thread; after the timeout it is left behind."""
         with self._turn:
             self._closed = True
             self._turn.notify()
@@ -148,7 +148,7 @@ class InferenceWorker:
             return taken
 
     def _serve(self, jobs: Sequence[Job], begun: Began, future: Future[Answers]) -> bool:
-        """Answer one batch. False, or an exception nobody foresaw, ends the thread and so the process."""
+        """Answer one batch. False, or an unforeseen exception, ends the thread and so the process."""
         begun()
         # Done already: a pass that was given up as hung came back after all.
         with suppress(InvalidStateError):
@@ -166,7 +166,7 @@ class InferenceWorker:
             self._pulse.rest()
 
     def _abandon(self, why: str) -> None:
-        """Close, and fail every open future, so that nobody waits for a device that does not answer."""
+        """Close, and fail every open future, so that nothing waits for a device that does not answer."""
         with self._turn:
             self._closed = True
             left = [self._running, *(future for *_, future in self._waiting)]

@@ -107,7 +107,7 @@ class Rules:
             yield self.coverage.action, "coverage_below"
 
     def concept_rule(self, concept_id: str) -> ConceptRule | None:
-        """Return the rule of a concept; None for special care nobody named."""
+        """Return the rule of a concept; None for a special care concept that is not named."""
         return self.concepts.get(concept_id) or (None if concept_id in SPECIAL_CARE else _PLAIN)
 
     def complete(self, scores: Scores) -> bool:
@@ -135,7 +135,7 @@ def _needed(any_concept: Status, rules: tuple[tuple[str, ConceptRule], ...]) -> 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Who is meant. An empty field means everybody; None within a field means that the event does not say."""
+    """Who is meant. An empty field means all; None within a field means that the event does not say."""
 
     region: frozenset[str | None] = frozenset()
     age_tier: frozenset[str | None] = frozenset()

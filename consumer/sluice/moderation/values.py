@@ -19,7 +19,7 @@ Pixels = NDArray[np.uint8]
 
 
 class Thumbnail(NamedTuple):
-    """How the whole first frame is made small for somebody who is not the checker, and to which edge in pixels.
+    """How the whole first frame is made small for other models than the checker, and to which edge in pixels.
 
     `fit`: the longest edge at most so long, antialiased, never enlarged. `sample`: the longest edge exactly so long,
     each pixel from its four nearest, which aliases like OpenCV's resize. `stretch`: a square, antialiased like

@@ -30,7 +30,7 @@ from sluice_schemas import (
 )
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST_MS = 253_402_300_799_999  # the last millisecond of the year 9999; whoever sends a record chooses its timestamp
+_LATEST_MS = 253_402_300_799_999  # the last millisecond of the year 9999; the producer chooses a record's timestamp
 ARTEFACT_MODEL = "artefact"
 
 

@@ -37,7 +37,7 @@ def with_plugins(settings: "Settings") -> "Settings":
 
 
 def refuse_missing_opinions(policy: Policy, given: Mapping[str, Collection[str] | None]) -> None:
-    """Raise BadSettings when the policy asks for opinions nobody gives: every verdict would be indeterminate.
+    """Raise BadSettings when the policy asks for opinions that no model gives: every verdict would be indeterminate.
 
     `given` are the labels of each model, None where they are not known beforehand.
     """

@@ -146,7 +146,7 @@ class Document(Mapping):
         return self
 
     def rules(self) -> Rules:
-        """Return what holds for everybody."""
+        """Return what holds for all."""
         return Rules(
             reference=Status(self.reference),
             any_concept=Status(self.any_concept),

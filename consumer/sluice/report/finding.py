@@ -16,7 +16,7 @@ MEANING = {
 }
 
 LEGEND = (
-    ("c01 to c17, s01 to s03", "the checker's concepts, whose meaning nobody published, and its special care concepts"),
+    ("c01 to c17, s01 to s03", "the checker's concepts, whose meaning is not published, and its special care concepts"),
     ("margin", "cosine minus threshold plus adjustment (0.01 where special care fires); above 0 a concept fires"),
     ("opinions", "scores of further models, 0 to 1 on each model's own scale: the higher, the surer"),
     ("CLIP", "cosine of image and prompt: the higher, the better they agree; real weights give about 0.15 to 0.35"),
@@ -78,7 +78,7 @@ class Finding:
 
 
 def counts(findings: Iterable[Finding]) -> dict[Status, int]:
-    """Count findings by status, in the order of severity; statuses nobody got are left out."""
+    """Count findings by status, in the order of severity; statuses without a finding are left out."""
     found = Counter(finding.verdict.status for finding in findings)
     return {status: found[status] for status in Status if found[status]}
 

@@ -13,7 +13,7 @@ from sluice.report.markup import Html, element, join
 from sluice_schemas import Clip, Concept, Status, Technical, Verdict
 
 CONTENT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-"""Even if something slipped through, a browser runs nothing and asks nobody."""
+"""Even if something slipped through, a browser runs nothing and sends no request."""
 
 LEAST_SCALE = 0.05
 """Half the width of a margin's bar, in cosine, unless some margin is larger."""
@@ -94,7 +94,7 @@ def _card(finding: Finding, scale: float) -> Html:
 
 
 def _picture(finding: Finding) -> Html:
-    """Show a picture that may not be shown blurred until somebody points at it."""
+    """Show a picture that may not be shown blurred until the pointer is on it."""
     if finding.preview is None:
         return element("figure", element("span", "no picture", class_="none"))
     source = f"data:image/jpeg;base64,{b64encode(finding.preview).decode()}"
@@ -185,7 +185,7 @@ def _unjudged(finding: Finding) -> Html:
         "section",
         element("p", element("b", "No model saw this file.")),
         element("p", finding.why),
-        element("p", "It counts as not allowed until somebody judges it.", class_="quiet"),
+        element("p", "It counts as not allowed until it is judged.", class_="quiet"),
         class_="unjudged",
     )
 

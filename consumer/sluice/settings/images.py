@@ -45,7 +45,7 @@ class Fetch(Section):
         120.0,
         ge=0,
         le=2_592_000,
-        description="How long an object that only fails is waited for while its store serves others; then it is a dead letter (`store_error`). A store that serves nobody is waited for without end. Hosts under one suffix are one store; a name under it that cannot be looked up while others can is such an object. Each one given up halves the wait for the next one of its store, until none was for ten minutes. Long enough for a failover, short enough not to hold a partition for long.",
+        description="How long an object that only fails is waited for while its store serves others; then it is a dead letter (`store_error`). A store that serves no object is waited for without end. Hosts under one suffix are one store; a name under it that cannot be looked up while others can is such an object. Each one given up halves the wait for the next one of its store, until none was for ten minutes. Long enough for a failover, short enough not to hold a partition for long.",
     )
     max_redirects: int = Field(0, ge=0, le=5, description="Redirects followed; each target passes every guard again.")
 

@@ -58,7 +58,7 @@ class Kafka(Section):
     )
     expired_images: Literal["tell", "stop"] = Field(
         "tell",
-        description="What to do about images that were deleted before they were read (retention, `kafka-delete-records.sh`): `tell` by log, counter and alert and go on, or `stop` with exit 75, which stays until somebody decides.",
+        description="What to do about images that were deleted before they were read (retention, `kafka-delete-records.sh`): `tell` by log, counter and alert and go on, or `stop` with exit 75, which stays until a person decides.",
     )
     queued_max_kbytes: int = Field(
         65_536, ge=1, le=2_097_151, description="Prefetch memory of librdkafka, KiB, over all partitions."
@@ -154,12 +154,12 @@ class Registry(Section):
     )
     schema_patience_s: Seconds = Field(
         120.0,
-        description="How long a schema that only fails is waited for while the registry serves others; then its records are dead letters (`schema_unavailable`). A registry that serves nobody is waited for without end. Long enough for a failover, short enough not to hold a partition for long.",
+        description="How long a schema that only fails is waited for while the registry serves others; then its records are dead letters (`schema_unavailable`). A registry that serves no schema is waited for without end. Long enough for a failover, short enough not to hold a partition for long.",
     )
 
 
 class Signing(Section):
-    """Ed25519 signatures on verdicts, for display services that believe nobody else. Empty: none."""
+    """Ed25519 signatures on verdicts, for display services that believe no other writer. Empty: none."""
 
     key_file: OptionalPath = Field(
         None,

@@ -65,7 +65,7 @@ class Poison(Section):
         2,
         ge=1,
         le=1000,
-        description="Further deaths with only this record in flight that make it a dead letter. Whoever kills at random hits the same moment twice next to never; each more costs a start.",
+        description="Further deaths with only this record in flight that make it a dead letter. A killer that strikes at random hardly ever hits the same moment twice; each more costs a start.",
     )
 
 
@@ -131,7 +131,7 @@ class Telemetry(Section):
     )
     http_host: Listening = Field(
         "127.0.0.1",
-        description="Address that server listens on. Whoever reaches it can read every metric and nothing else.",
+        description="Address that server listens on. Who reaches it can read every metric and nothing else.",
     )
     linger_s: Number = Field(
         30.0,

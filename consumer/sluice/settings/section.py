@@ -52,7 +52,7 @@ def at_home(value: Any) -> Any:
     try:
         return value.expanduser() if isinstance(value, Path) else value
     except RuntimeError:
-        raise ValueError("names the home of somebody who has none") from None
+        raise ValueError("names the home of a user who has none") from None
 
 
 Keyed = BeforeValidator(_keyed)

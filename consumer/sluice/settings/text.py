@@ -1,4 +1,4 @@
-"""Kinds of text in settings. What cannot be meant is refused in words: a space nobody sees, a host that is none."""
+"""Kinds of text in settings. What cannot be meant is refused in words: a space that is not seen, a host that is none."""
 
 import math
 import re

@@ -57,7 +57,7 @@ class Journal:
             self._failed = True
 
     def _last(self) -> JournalEntry:
-        """Read the notes; whoever damaged them, or wrote something else, did not die of our records."""
+        """Read the notes; damaged or foreign notes say nothing of our records."""
         try:
             return _notes(json.loads(durable.read(self._file, _MAX_BYTES).decode()))
         except (FileNotFoundError, NotADirectoryError):

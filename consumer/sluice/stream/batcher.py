@@ -11,7 +11,7 @@ from sluice.stream.poison import NO_SUSPECTS, Suspects
 class Batcher:
     """Records wait here, in log order, until a flight has room for them.
 
-    Greedy and late: nothing is cut before somebody asks, a full batch then is, and a partial one when the asker would
+    Greedy and late: nothing is cut before the loop asks, a full batch then is, and a partial one when the asker would
     else run short of work. So batches are as large as what came meanwhile, and no record waits for company. A record
     larger than `max_bytes` travels alone, and so does a suspect: at once, and with its rejection once it is found
     guilty.
@@ -64,7 +64,7 @@ class Batcher:
         return Batch(tuple(self._take(self.max_records, suspects)), reason, now_s)
 
     def drop(self, partitions: Collection[Partition]) -> None:
-        """Forget the waiting records of `partitions`: whoever owns them next reads them again."""
+        """Forget the waiting records of `partitions`: their next owner reads them again."""
         self._waiting = deque(record for record in self._waiting if record.partition not in partitions)
         self._bytes = sum(record.size_bytes for record in self._waiting)
 

@@ -70,7 +70,7 @@ class LagReporter:
         self._changed()
 
     def drop(self, partitions: Collection[Partition]) -> None:
-        """Tell of `partitions` no more: they are somebody else's, and a last value would be a lie for ever."""
+        """Tell of `partitions` no more: they are another member's, and a last value would be a lie for ever."""
         for partition in partitions:
             self._ours.pop(partition, None)
             self._observe(partition, nan, nan)

@@ -1,9 +1,9 @@
 """Poison: a record that kills the process, again at every start. Which one it is shows in what was in flight each time.
 
-Whoever was in flight when the process died is a suspect. Suspects of `deaths_before_alone` deaths travel one by one,
-and one that is alone in flight in `deaths_alone` further deaths is guilty: it is rejected unseen. A process may also
-be killed by somebody who means no record in particular; that convicts nobody unless it happens each time within the
-moments in which the very same record is alone in flight.
+A record that was in flight when the process died is a suspect. Suspects of `deaths_before_alone` deaths travel one by
+one, and one that is alone in flight in `deaths_alone` further deaths is guilty: it is rejected unseen. A process may
+also be killed for other reasons than a record; that convicts no record unless it happens each time within the moments
+in which the very same record is alone in flight.
 """
 
 from collections import deque
@@ -145,7 +145,7 @@ class PoisonDetector:
     def leave(self, error: Fatal | None = None) -> None:
         """Write down that nothing is on the road, and nothing further: how this life ends is no record's doing.
 
-        Only a lost device may be: its errors stick, so it ends the process whoever brought them about.
+        Only a lost device may be: its errors stick, so it ends the process, whatever caused them.
         """
         if not isinstance(error, DeviceLost):
             self.note(())

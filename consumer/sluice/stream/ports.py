@@ -62,7 +62,7 @@ class Committer(Protocol):
         """
 
     def serve(self) -> None:
-        """Let the client run its callbacks; what it reports and nobody reads would pile up in memory.
+        """Let the client run its callbacks; what it reports would else pile up in memory.
 
         The loop calls it once a turn. Raises Fatal errors.
         """

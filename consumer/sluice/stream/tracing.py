@@ -121,7 +121,7 @@ def _link(span: Span, batch: Batch) -> None:
 
 
 def links_to(span: Span) -> tuple[Link, ...]:
-    """Return a link to a span that is recorded; one to what nobody will find helps nobody."""
+    """Return a link to a span that is recorded; one to a span that is not recorded leads nowhere."""
     return (Link(span.get_span_context()),) if span.is_recording() else ()
 
 

@@ -12,7 +12,7 @@ _REGISTRY = CollectorRegistry()
 
 
 class Reader(PrometheusMetricReader):
-    """Collects when somebody scrapes; what is counted in bulk included."""
+    """Collects at each scrape; what is counted in bulk included."""
 
     def __init__(self, meter: Meter, registry: CollectorRegistry = _REGISTRY) -> None:
         super().__init__(scope_info_enabled=False, registry=registry)

@@ -1,4 +1,4 @@
-"""How the GPUs do, by NVIDIA's management library, read when somebody collects; nothing where there is none."""
+"""How the GPUs do, by NVIDIA's management library, read at each collection; nothing where there is none."""
 
 import importlib
 import logging

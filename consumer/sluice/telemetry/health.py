@@ -124,7 +124,7 @@ class Health:
         if self._ready_file and self._ready:
             _touch(self._ready_file)
         elif self._ready_file:
-            with suppress(OSError):  # whoever took the folder away took the file with it
+            with suppress(OSError):  # where the folder was removed, the file is gone, too
                 self._ready_file.unlink(missing_ok=True)
 
     def _loop(self) -> Check:

@@ -1,4 +1,4 @@
-"""One small HTTP server for probes and scrapes: it reads what others leave for it, in threads that nobody waits for."""
+"""One small HTTP server for probes and scrapes: it reads what others leave for it, in threads that no one joins."""
 
 import io
 import json

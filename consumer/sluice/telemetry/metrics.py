@@ -17,7 +17,7 @@ from sluice.telemetry.catalogue import METRICS, MetricSpec
 Reading = tuple[float, Mapping[str, str]]
 _Series = dict[tuple[tuple[str, str], ...], float]
 Ask = Callable[[], Iterable[Reading]]
-"""Returns the present values of a metric, with their labels; called by whoever collects, in a thread of its own."""
+"""Returns the present values of a metric, with their labels; called by the collector, in a thread of its own."""
 
 
 DISTRIBUTIONS: tuple[Distribution, ...] = get_args(Distribution)
@@ -26,7 +26,7 @@ DISTRIBUTIONS: tuple[Distribution, ...] = get_args(Distribution)
 class Meter:
     """Satisfies the `Observe` seam, and `all` that of many; any thread may call.
 
-    What is `asked` is read when somebody collects.
+    What is `asked` is read at each collection.
     """
 
     def __init__(self, asked: Mapping[MetricName, Ask] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Everybody who is told how it goes: the metrics, and the probes with the server that answers them."""
+"""What observes a process: its metrics, and its probes with the server that answers them."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What this process costs, read when somebody collects."""
+"""What this process costs, read at each collection."""
 
 import os
 import time

@@ -15,12 +15,12 @@ Made by `sluice config metrics`; a test keeps it in step with the code.
 
 `telemetry.otlp` sends them by OTLP/HTTP, as OpenTelemetry's `OTEL_*` variables say (every minute, unless
 `OTEL_METRIC_EXPORT_INTERVAL` says otherwise). `telemetry.http_port` serves them at `/metrics` as Prometheus text, read
-when somebody asks, without exemplars. Both may be on. Which replica a series is of stands in `target_info`
+at each scrape, without exemplars. Both may be on. Which replica a series is of stands in `target_info`
 (`service_instance_id` is the transactional id) and in the scrape's own `instance`.
 
 - **The objective is `sluice_event_age_seconds`**: of every image, from its record's timestamp to the commit of its
   verdict; 99 % under 10 s unless you say otherwise.
-- **Lag** is told by the member that owns the partition, and by nobody where nobody does: `sluice lag` asks the brokers.
+- **Lag** is reported by the member that owns the partition. Of a partition without an owner `sluice lag` tells it.
   End offsets are asked for every `telemetry.lag_every_s`, in passing; brokers that do not answer leave the last value.
   They count what is no record, too: where a transactional producer writes the images, its commit markers are in the
   lag until reading has passed them.

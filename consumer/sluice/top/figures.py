@@ -81,7 +81,7 @@ class Tally:
 class Figures:
     """One consumer, or several. What is counted is of the last `span_s` seconds; before there are two pages it is 0.
 
-    `drain_s`: seconds until nothing waits, None if what waits does not get less, 0 while nobody knows. `time`: seconds
+    `drain_s`: seconds until nothing waits, None if what waits does not get less, 0 while unknown. `time`: seconds
     a second by activity; `stages`: likewise by stage, of all batches under way, so more than one is common.
     """
 

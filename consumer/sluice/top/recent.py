@@ -89,7 +89,7 @@ def gained(before: Mapping[Series, float], after: Mapping[Series, float]) -> dic
 
 
 def together(parts: Sequence[Recent]) -> Recent:
-    """Return several consumers as one: counters add up; gauges are for whoever knows what they mean."""
+    """Return several consumers as one: counters add up; gauges are for code that knows what they mean."""
     span_s = max((part.span_s for part in parts), default=0.0)
     return Recent(span_s, _added(part.gained for part in parts), _added(part.totals for part in parts))
 

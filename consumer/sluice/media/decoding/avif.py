@@ -31,7 +31,7 @@ def check_colours(data: bytes) -> None:
 
 
 def stripped(data: bytes) -> bytes:
-    """Give the items that hold EXIF and XMP a kind that nobody reads; nothing moves, and no pixels are touched."""
+    """Give the items that hold EXIF and XMP a kind that no decoder reads; nothing moves, and no pixels are touched."""
     file = bytearray(data)
     for meta, meta_end in _boxes(data, b"meta", 0, len(data)):
         for items, items_end in _boxes(data, b"iinf", meta + 4, meta_end):

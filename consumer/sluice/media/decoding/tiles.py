@@ -93,7 +93,7 @@ def resize(view: Pixels, height: int, width: int) -> Pixels:
     """
     if view.shape[:2] == (height, width):
         return view
-    import torch  # takes seconds, and whoever plans or sends tiles resizes none
+    import torch  # takes seconds, and a process that only plans or sends tiles resizes none
 
     tensor = torch.from_numpy(view).unsqueeze(0).permute(0, 3, 1, 2)
     scaled = torch.nn.functional.interpolate(tensor, size=(height, width), mode="bicubic", antialias=True)

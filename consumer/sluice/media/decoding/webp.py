@@ -18,7 +18,7 @@ _PROFILE_FLAG, _METADATA_FLAGS = 0x20, 0x2C  # profile, EXIF, XMP
 
 
 def bare(data: bytes) -> Bare:
-    """Leave out profile, EXIF, XMP and what nobody knows.
+    """Leave out profile, EXIF, XMP and unknown chunks.
 
     Chromium ignores the orientation of a WebP and others do not, so that a turned one is judged both ways.
     """

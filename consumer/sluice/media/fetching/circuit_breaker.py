@@ -1,4 +1,4 @@
-"""A breaker per store: after a run of failures nobody is sent there for a while, then one probe is."""
+"""A breaker per store: after a run of failures no request is sent there for a while, then one probe is."""
 
 import threading
 from collections.abc import Callable

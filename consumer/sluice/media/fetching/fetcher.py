@@ -1,7 +1,7 @@
 """References to bytes, guarded: what an event names is fetched only if the settings allow it, and in bounded time.
 
 Refused: we will not ask. Unfetchable: the store answered, and the image is not to be had. DependencyDown: the store
-gave no proper answer in time; nothing is known of the image, so its record waits: for ever if the store serves nobody,
+gave no proper answer in time; nothing is known of the image, so its record waits: for ever if the store serves nothing,
 for `object_patience_s` if it serves every other image but this.
 """
 
@@ -68,7 +68,7 @@ class Fetcher:
 
     @property
     def resting(self) -> int:
-        """How many stores nobody is sent to now, because they failed again and again; any thread may ask."""
+        """How many stores get no request now, because they failed again and again; any thread may ask."""
         return self._breakers.open
 
     def close(self) -> None:
@@ -131,7 +131,7 @@ class Fetcher:
             return True
         try:
             self._ask(other, self._clock() + self._settings.connect_timeout_s + self._settings.first_byte_timeout_s)
-        except (Transient, Rejection):  # a refusal may be a gateway's, with nobody behind it
+        except (Transient, Rejection):  # a refusal may be a gateway's, with no store behind it
             return False
         self._blame.served(other)
         return True

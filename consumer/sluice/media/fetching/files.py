@@ -26,7 +26,7 @@ def read(path: bytes, roots: Sequence[Path], max_bytes: int) -> bytes:
         place = Path(os.fsdecode(path)).resolve(strict=True)
         if not any(place.is_relative_to(root.resolve()) for root in roots):
             raise Refused("reference_path", "not below SLUICE_FETCH__FILE_ROOTS")
-        # The path holds no link now; O_NOFOLLOW refuses one put there since, O_NONBLOCK a pipe that nobody writes.
+        # The path holds no link now; O_NOFOLLOW refuses one put there since, O_NONBLOCK a pipe without a writer.
         descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         data = _content(descriptor, max_bytes)
     except (FileNotFoundError, NotADirectoryError) as error:

@@ -102,7 +102,7 @@ class Names:
         raise Unanswered(answer.failure)
 
     def close(self) -> None:
-        """Let go of the threads; nobody waits for those that the resolver holds."""
+        """Let go of the threads; those that the resolver holds are not joined."""
         for pool in self._pools.values():
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -144,7 +144,7 @@ class Names:
             return self._noted(host, _Answer(began_s, failure="the resolver did not answer in time"))
 
     def _looked_up(self, host: _Host, port: int) -> _Answer:
-        """Run on a thread of the resolver's; an answer that nobody waits for any more serves the next who asks."""
+        """Run on a thread of the resolver's; an answer that comes too late serves the next question."""
         try:
             answer = self._noted(host, self._told(host, port))
         finally:
@@ -165,7 +165,7 @@ class Names:
         return _Answer(began_s, addresses)
 
     def _noted(self, host: _Host, answer: _Answer) -> _Answer:
-        """Keep an answer for whoever asks next; a failure of a name in the settings is asked about again at once."""
+        """Keep an answer for the next question; a failure of a name in the settings is asked about again at once."""
         if host.chosen or not answer.failure:
             with self._lock:
                 self._known[host] = answer

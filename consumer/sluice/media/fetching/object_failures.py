@@ -1,6 +1,6 @@
 """Who is to blame when an object cannot be had: the object, or its store. What the store does for others tells.
 
-A store that is down must not cost its objects their verdicts, and a broken object must not stop everybody else. So an
+A store that is down must not cost its objects their verdicts, and a broken object must not stop all others. So an
 object is given up only after a series of failed fetches, each of which the store outlived by serving something else.
 
 Events choose the objects: one broken object after the other, each waited for in full, would hold a partition for ever.

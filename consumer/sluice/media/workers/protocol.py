@@ -54,7 +54,7 @@ def tell_when_spent(channel: socket.socket) -> None:
 
 
 def send_request(channel: socket.socket, data: bytes, *, ours: bool, deadline_s: float) -> None:
-    """Send an image; TimeoutError at the deadline (monotonic clock), OSError when nobody is there."""
+    """Send an image; TimeoutError at the deadline (monotonic clock), OSError when the other end is gone."""
     _until(channel, deadline_s)
     channel.sendall(_REQUEST.pack(_ASK, ours, len(data)))
     channel.sendall(data)

@@ -91,7 +91,7 @@ def consumer(
         pipeline = _pipeline(settings, _steps(codec, fetcher, judge), judge, threads, meter)
         commits = stack.enter_context(closing(Commits(settings.kafka)))
         source = _source(settings, inbound, factories, commits, meter)
-        # The group is left last: whoever owns our partitions next starts after our last transaction.
+        # The group is left last: the next owner of our partitions starts after our last transaction.
         stack.callback(source.close)
         committer = _committer(settings, partial(factories.producer, outbound), meter)
         stack.callback(committer.close)

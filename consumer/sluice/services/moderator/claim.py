@@ -1,4 +1,4 @@
-"""A verdict from a file: what somebody says was found."""
+"""A verdict from a file: the claim that is checked."""
 
 import json
 from collections.abc import Iterator, Sequence

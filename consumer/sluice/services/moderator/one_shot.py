@@ -73,7 +73,7 @@ class _Events:
 
 @dataclass(slots=True)
 class _Album:
-    """Decodes, and keeps what was decoded until somebody asks for the previews."""
+    """Decodes, and keeps what was decoded until the previews are asked for."""
 
     pool: Decoders
     pictures: list[Future[Picture]] = field(default_factory=list)
