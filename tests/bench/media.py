@@ -23,7 +23,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from sluice.media.decoding import tiles
 from sluice.media.decoding.limits import Limits
-from sluice.media.decoding.picture import anonymous
+from sluice.media.decoding.picture import decode_picture
 from sluice.media.workers.pool import DecoderPool
 from sluice.moderation.values import Pixels
 from sluice.settings import Media
@@ -149,7 +149,7 @@ def _ways(kind: Format) -> dict[str, Way]:
     if imagecodecs := _optional("imagecodecs"):
         decode = {"JPEG": imagecodecs.jpeg8_decode, "PNG": imagecodecs.spng_decode, "WEBP": imagecodecs.webp_decode}
         ways["imagecodecs"] = _by(decode[kind])
-    ways["sluice"] = lambda data: anonymous(data, Limits()).tiles[0]
+    ways["sluice"] = lambda data: decode_picture(data, Limits()).tiles[0]
     return ways
 
 

@@ -22,18 +22,18 @@ NOW = EPOCH + timedelta(days=20_000)
 
 
 def outputs(count: int, topics: Topics, *, seed: int = 1) -> Iterator[tuple[Message, ...]]:
-    """Yield what is published for each of `count` images, as the consumer's own clerk, policy and codec write it."""
+    """Yield what is published for each of `count` images, as the consumer's own policy, builder and codec write it."""
     dice, policy = Random(seed), preset("balanced")
     models = tuple(ModelRef(role, "openai", "main", sha256(role.encode()).hexdigest(), "float16") for role in ROLES)
     provenance = Provenance(models, sha256(b"pixels").hexdigest())
-    clerk = VerdictBuilder(
+    verdict_builder = VerdictBuilder(
         policy.ref, provenance, Mode.ENFORCE, "worker-0", max_value_bytes=65536, include_inline_images=False
     )
     codec = Codec(framing_of(Registry(), topics), topics, "/sluice/sluice", 2**21)
     for number in range(count):
         subject, scores = _subject(number, topics.images, dice), _scores(dice)
         decision = policy.judge(scores, subject.event, subject.job.picture)
-        judged = clerk.judged(subject, scores, decision, NOW + timedelta(milliseconds=number))
+        judged = verdict_builder.judged(subject, scores, decision, NOW + timedelta(milliseconds=number))
         yield codec.encode(judged)
 
 

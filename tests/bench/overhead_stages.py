@@ -95,7 +95,7 @@ def road(observe: Observe) -> Iterator[Pipeline]:
     """Lay the product's road, with decoders and models that answer at once."""
     policy = chosen(PolicySettings())
     codec = Codec(SingleObjectFraming(), TOPICS, "/sluice/bench", Media().max_event_bytes)
-    clerk = VerdictBuilder(
+    verdict_builder = VerdictBuilder(
         policy.ref,
         Provenance((MODEL, replace(MODEL, role="clip")), "0" * 64),
         Mode.ENFORCE,
@@ -112,18 +112,18 @@ def road(observe: Observe) -> Iterator[Pipeline]:
             judge=policy.judge,
             encode=codec.encode,
         )
-        yield Pipeline(steps, clerk, CLOCKS, Aside(), observe, traced=True)
+        yield Pipeline(steps, verdict_builder, CLOCKS, Aside(), observe, traced=True)
 
 
 def on_the_road(pipeline: Pipeline, batch: Batch) -> dict[str, Way]:
     """Return the stages that a batch's thread runs; `road` is all of them and what holds them together."""
-    steps, clerk, records = pipeline.steps, pipeline.verdicts, batch.records
+    steps, verdict_builder, records = pipeline.steps, pipeline.verdicts, batch.records
     read = [steps.decode(record) for record in records]
     subjects = [
         Subject(record, event, Job(SEEN, event.prompt), TIMINGS) for record, event in zip(records, read, strict=True)
     ]
     decision = steps.judge(SCORES, read[0], SEEN)
-    judged = [clerk.judged(subject, SCORES, decision, CLOCKS.now()) for subject in subjects]
+    judged = [verdict_builder.judged(subject, SCORES, decision, CLOCKS.now()) for subject in subjects]
 
     def spans() -> None:
         with process_span(batch):
@@ -137,7 +137,7 @@ def on_the_road(pipeline: Pipeline, batch: Batch) -> dict[str, Way]:
         "Avro decode": lambda: [steps.decode(record) for record in records],
         "fetch": lambda: [steps.fetch(event.image).result() for event in read],
         "policy": lambda: [steps.judge(SCORES, event, SEEN) for event in read],
-        "outcomes": lambda: [clerk.judged(subject, SCORES, decision, CLOCKS.now()) for subject in subjects],
+        "outcomes": lambda: [verdict_builder.judged(subject, SCORES, decision, CLOCKS.now()) for subject in subjects],
         "Avro encode": lambda: [steps.encode(outcome) for outcome in judged],
         "spans": spans,
         "metrics": laps,

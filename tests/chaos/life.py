@@ -2,7 +2,7 @@
 
 A worker of a trial dies every few seconds, and loading models takes longer. So lives are forked from a server that has
 imported everything once, decoding is a look at a picture's first and last bytes, and scores follow from its digest. The
-clients, the loop, the batcher, the pipeline, the clerk, the fuse and the policy are those of `sluice run`.
+clients, the loop, the batcher, the pipeline, the verdict builder, the fuse and the policy are those of `sluice run`.
 """
 
 import hashlib

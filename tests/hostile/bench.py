@@ -86,7 +86,7 @@ class _MeasuredPool(DecoderPool):
 
     @property
     def template(self) -> psutil.Process:
-        return psutil.Process(self._nursery._process.pid)
+        return psutil.Process(self._fork_client._process.pid)
 
     def cpu(self) -> dict[int, float]:
         """Return the seconds each living decoder has used."""
@@ -94,7 +94,7 @@ class _MeasuredPool(DecoderPool):
 
     def _decoders(self) -> list[int]:
         """Return the children of the template; psutil would read all of /proc to find them, for every image."""
-        pid = self._nursery._process.pid
+        pid = self._fork_client._process.pid
         return [int(child) for child in _read(f"/proc/{pid}/task/{pid}/children").split()]
 
     def take_resident(self) -> int:

@@ -86,7 +86,7 @@ class Trial:
                 judge=self.judge.policy.judge,
                 encode=lambda _outcome: (),
             )
-            road = Pipeline(steps, self.judge.clerk, CLOCKS, threads, unobserved)
+            road = Pipeline(steps, self.judge.verdict_builder, CLOCKS, threads, unobserved)
             outcomes = road.outcomes(Batch(records, FillReason.COUNT, CLOCKS.monotonic()))
         assert [outcome.record for outcome in outcomes] == list(records), "not exactly one outcome per record, in order"
         yield from zip(asked, outcomes, strict=True)

@@ -41,13 +41,13 @@ def by_sluice(record: Record) -> tuple[Message, ...]:
     """Judge a record as the blank worker does."""
     policy = chosen(Policy())
     codec = Codec(SingleObjectFraming(), TOPICS, "/sluice/group", 1 << 20)
-    clerk = VerdictBuilder(
+    verdict_builder = VerdictBuilder(
         policy.ref, Provenance((MODEL,), "0" * 64), Mode.ENFORCE, "worker", 1024, include_inline_images=False
     )
     steps = Steps(codec.decode, _inline, Decoders().submit, _score, policy.judge, codec.encode)
     clocks = Clocks(monotonic, lambda: datetime.now(UTC))
     with ThreadPoolExecutor(1) as threads:
-        road = Pipeline(steps, clerk, clocks, threads, lambda *_: None)
+        road = Pipeline(steps, verdict_builder, clocks, threads, lambda *_: None)
         (outcome,) = road.outcomes(Batch((record,), FillReason.COUNT, monotonic()))
     return outcome.messages
 

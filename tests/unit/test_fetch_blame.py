@@ -11,7 +11,7 @@ import pytest
 from sluice.core.errors import DependencyDown, SluiceError, Unfetchable
 from sluice.media.fetching import host_names
 from sluice.media.fetching.fetcher import Fetcher
-from sluice.media.fetching.object_failures import Blame
+from sluice.media.fetching.object_failures import ObjectFailures
 from sluice.media.fetching.references import Stored
 from sluice.settings import Fetch, Media
 from sluice_schemas import Image
@@ -211,7 +211,7 @@ class Clock:
         return self.now
 
 
-def failures(blame: Blame[Stored], clock: Clock, at_s: list[float]) -> list[bool]:
+def failures(blame: ObjectFailures[Stored], clock: Clock, at_s: list[float]) -> list[bool]:
     answers = []
     for clock.now in at_s:
         answers += [blame.failed(A)]
@@ -220,19 +220,19 @@ def failures(blame: Blame[Stored], clock: Clock, at_s: list[float]) -> list[bool
 
 def test_an_object_is_to_blame_after_three_failures_over_its_patience() -> None:
     clock = Clock()
-    assert failures(Blame(clock, 120), clock, [0, 60, 119, 120]) == [False, False, False, True]
-    assert failures(Blame(clock, 120), clock, [0, 150, 151]) == [False, False, True]
+    assert failures(ObjectFailures(clock, 120), clock, [0, 60, 119, 120]) == [False, False, False, True]
+    assert failures(ObjectFailures(clock, 120), clock, [0, 150, 151]) == [False, False, True]
 
 
 def test_failures_far_apart_are_no_series() -> None:
     clock = Clock()
-    assert failures(Blame(clock, 120), clock, [0, 100, 701, 801, 820, 822]) == [False] * 4 + [False, True]
+    assert failures(ObjectFailures(clock, 120), clock, [0, 100, 701, 801, 820, 822]) == [False] * 4 + [False, True]
 
 
 def test_each_object_given_up_halves_the_patience_with_the_next_of_its_store() -> None:
     """Whoever sends events with one broken object after the other holds a partition for twice the patience in all."""
     clock = Clock()
-    blame: Blame[Stored] = Blame(clock, 128)
+    blame: ObjectFailures[Stored] = ObjectFailures(clock, 128)
     waited_s = []
     for number in range(8):
         began_s = clock.now
@@ -247,7 +247,7 @@ def test_each_object_given_up_halves_the_patience_with_the_next_of_its_store() -
 
 def test_the_patience_is_whole_again_when_nothing_was_given_up_for_a_while() -> None:
     clock = Clock()
-    blame: Blame[Stored] = Blame(clock, 120)
+    blame: ObjectFailures[Stored] = ObjectFailures(clock, 120)
     assert failures(blame, clock, [0, 60, 120])[-1]
     assert not any(blame.failed(B) for clock.now in (720, 780, 839))
     clock.now = 840
@@ -271,24 +271,24 @@ def test_a_name_given_up_halves_the_patience_with_the_next_one_too() -> None:
 
 def test_a_failure_of_one_object_says_nothing_of_another() -> None:
     clock = Clock()
-    blame: Blame[Stored] = Blame(clock, 120)
+    blame: ObjectFailures[Stored] = ObjectFailures(clock, 120)
     failures(blame, clock, [0, 60, 120])
     assert not blame.failed(B)
 
 
 def test_the_witness_is_the_newest_other_object_of_the_same_store() -> None:
     clock = Clock()
-    blame: Blame[Stored] = Blame(clock, 120)
+    blame: ObjectFailures[Stored] = ObjectFailures(clock, 120)
     for clock.now, served in enumerate((A, B, C, Stored("other", "x"))):
         blame.served(served)
-    assert blame.witness(A) == (C, 2)
-    assert blame.witness(C) == (B, 1)
-    assert blame.witness(Stored("other", "x")) is None
-    assert blame.witness(Stored("third", "x")) is None
+    assert blame.probe(A) == (C, 2)
+    assert blame.probe(C) == (B, 1)
+    assert blame.probe(Stored("other", "x")) is None
+    assert blame.probe(Stored("third", "x")) is None
 
 
 def test_nothing_remembered_grows_with_the_events() -> None:
-    blame: Blame[Stored] = Blame(Clock(), 120)
+    blame: ObjectFailures[Stored] = ObjectFailures(Clock(), 120)
     for key in range(3000):
         blame.served(Stored("pictures", f"served-{key}"))
         blame.failed(Stored("pictures", f"broken-{key}"))
@@ -297,7 +297,7 @@ def test_nothing_remembered_grows_with_the_events() -> None:
 
 
 def test_what_was_given_up_is_remembered_by_store_and_bounded() -> None:
-    blame: Blame[Stored] = Blame(Clock(), 0)
+    blame: ObjectFailures[Stored] = ObjectFailures(Clock(), 0)
     for key in range(3000):
         assert [blame.failed(Stored("pictures", str(key))) for _ in range(3)] == [False, False, True]
     assert [len(given_up) for given_up in blame._given_up_s.values()] == [17]

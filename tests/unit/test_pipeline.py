@@ -202,8 +202,8 @@ def test_a_dead_letter_carries_the_value_only_up_to_its_limit() -> None:
 
 
 def test_an_inline_image_is_not_carried_unless_asked() -> None:
-    clerk = dataclasses.replace(CLERK, include_inline_images=False)
-    road = dataclasses.replace(pipeline(), verdicts=clerk)
+    verdict_builder = dataclasses.replace(CLERK, include_inline_images=False)
+    road = dataclasses.replace(pipeline(), verdicts=verdict_builder)
     [outcome] = road.outcomes(batch(b"broken"))
     assert isinstance(outcome, Rejected)
     assert outcome.dead_letter.value is None

@@ -23,7 +23,7 @@ from sluice.core.metrics import MetricName
 from sluice.media.decoding.limits import Limits
 from sluice.media.decoding.picture import picture
 from sluice.media.workers import protocol
-from sluice.media.workers.fork_client import Nursery
+from sluice.media.workers.fork_client import ForkServerClient
 from sluice.media.workers.pool import DecoderPool
 from sluice.moderation.values import Thumbnail
 from sluice.services.moderator import self_test_file
@@ -165,7 +165,7 @@ def test_a_decoder_cannot_write_files_nor_dump_core(pool: DecoderPool) -> None:
 
 def test_the_pool_survives_the_death_of_its_template(pool: DecoderPool) -> None:
     before = ask(pool, "pid")
-    os.kill(pool._nursery._process.pid, signal.SIGKILL)
+    os.kill(pool._fork_client._process.pid, signal.SIGKILL)
     gone(before)
     assert ask(pool, "pid") != before
 
@@ -176,8 +176,8 @@ def test_a_machine_without_room_for_a_process_is_not_the_images_fault(
     def full(*_: object, **__: object) -> None:
         raise BlockingIOError(errno.EAGAIN, "no more processes")
 
-    os.kill(pool._nursery._process.pid, signal.SIGKILL)
-    gone(pool._nursery._process.pid)
+    os.kill(pool._fork_client._process.pid, signal.SIGKILL)
+    gone(pool._fork_client._process.pid)
     with monkeypatch.context() as crowded:
         crowded.setattr(subprocess, "Popen", full)
         with pytest.raises(DependencyDown):
@@ -222,7 +222,7 @@ def test_a_template_that_cannot_start_says_why_in_one_line(
     assert len(caplog.messages) == 1
 
 
-class Barren(Nursery):
+class Barren(ForkServerClient):
     """Starts nothing, and counts how often it was to."""
 
     starts = 0
@@ -257,7 +257,7 @@ def test_a_nursery_that_fails_rests_longer_each_time_and_gives_up_in_the_end() -
 def test_no_process_is_left_after_close() -> None:
     media = Media(decoders=1, decode_timeout_s=PATIENCE_S)
     with DecoderPool(media, observe=Deaths(), decode="tests.support.decoders:told") as made:
-        decoder, template = ask(made, "pid"), made._nursery._process.pid
+        decoder, template = ask(made, "pid"), made._fork_client._process.pid
     gone(decoder)
     gone(template)
 
@@ -312,7 +312,7 @@ from sluice.media.workers.pool import DecoderPool
 from sluice.settings import Media
 pool = DecoderPool(Media(decoders=1, decode_timeout_s=60),
     observe=lambda *_: None, decode="tests.support.decoders:told")
-print(pool._nursery._process.pid, pool.submit(bytes.fromhex(sys.argv[1])).result(60).width - 1, flush=True)
+print(pool._fork_client._process.pid, pool.submit(bytes.fromhex(sys.argv[1])).result(60).width - 1, flush=True)
 threading.Event().wait()
 """
 

@@ -20,10 +20,10 @@ def picture(data: bytes, limits: Limits) -> Picture:
 
     For bytes one trusts no more than any other use DecoderPool: only a process can be stopped or bounded in memory.
     """
-    return replace(anonymous(data, limits), sha256=hashlib.sha256(data).hexdigest())
+    return replace(decode_picture(data, limits), sha256=hashlib.sha256(data).hexdigest())
 
 
-def anonymous(data: bytes, limits: Limits) -> Picture:
+def decode_picture(data: bytes, limits: Limits) -> Picture:
     """Do what `picture` does but for the sha256, which stays empty: who has the bytes computes it."""
     stack = _Tiles(limits)
     reference: Pixels | None = None

@@ -18,7 +18,7 @@ from typing import Self
 from sluice.core.errors import DependencyDown, Refused, Rejection, Unfetchable
 from sluice.media.fetching import files, host_names, http, references, s3
 from sluice.media.fetching.circuit_breaker import Breakers, Transient
-from sluice.media.fetching.object_failures import Blame
+from sluice.media.fetching.object_failures import ObjectFailures
 from sluice.settings import Fetch, Media
 from sluice_schemas import Image
 
@@ -48,7 +48,7 @@ class Fetcher:
             buckets=settings.s3_buckets,
         )
         self._breakers = Breakers(clock)
-        self._blame: Blame[references.Reference] = Blame(clock, settings.object_patience_s)
+        self._object_failures: ObjectFailures[references.Reference] = ObjectFailures(clock, settings.object_patience_s)
         self._read_object = s3.reader(settings) if settings.s3_buckets else None
         self._web = http.Web(settings, self._rules, resolve=resolve, tls=tls, clock=clock)
         self._closing = threading.Event()
@@ -103,18 +103,18 @@ class Fetcher:
         try:
             data = self._tried(reference, began_s + self._settings.total_timeout_s)
             answers = True
-            self._blame.served(reference)
+            self._object_failures.served(reference)
         except Rejection:
             answers = True
-            self._blame.forget(reference)
+            self._object_failures.forget(reference)
             raise
         except DependencyDown as down:
             answers = self._serves_another(reference, began_s)
             if not answers or isinstance(
                 down.__cause__, host_names.Unanswered
             ):  # of the object itself nothing is known
-                self._blame.forget(reference)
-            elif self._blame.failed(reference):
+                self._object_failures.forget(reference)
+            elif self._object_failures.failed(reference):
                 raise Unfetchable("store_error", "for this object alone, again and again") from down
             raise
         finally:
@@ -123,17 +123,17 @@ class Fetcher:
 
     def _serves_another(self, reference: references.Reference, since_s: float) -> bool:
         """Whether the store has served another object since, or serves one now: what it served last is asked for."""
-        witness = self._blame.witness(reference)
-        if witness is None or self._closing.is_set():
+        probe = self._object_failures.probe(reference)
+        if probe is None or self._closing.is_set():
             return False
-        other, served_s = witness
+        other, served_s = probe
         if served_s >= since_s:
             return True
         try:
             self._ask(other, self._clock() + self._settings.connect_timeout_s + self._settings.first_byte_timeout_s)
         except (Transient, Rejection):  # a refusal may be a gateway's, with no store behind it
             return False
-        self._blame.served(other)
+        self._object_failures.served(other)
         return True
 
     def _tried(self, reference: references.Reference, deadline_s: float) -> bytes:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from sluice.core.errors import Unfetchable
 from sluice.media.fetching.circuit_breaker import Transient
-from sluice.media.fetching.object_failures import Blame
+from sluice.media.fetching.object_failures import ObjectFailures
 
 Resolve = Callable[[str, int], list[str]]
 """Name and port to addresses; OSError when there are none."""
@@ -80,7 +80,7 @@ class Names:
         self._known: OrderedDict[_Host, _Answer] = OrderedDict()
         self._running: dict[_Host, Future[_Answer]] = {}
         self._turns = threading.Semaphore(max(1, fetches // 2))
-        self._blame: Blame[_Host] = Blame(clock, patience_s)
+        self._object_failures: ObjectFailures[_Host] = ObjectFailures(clock, patience_s)
         by_kind = {True: _THREADS, False: min(max(_THREADS, spelled_out), _MOST_THREADS)}
         self._pools = {chosen: ThreadPoolExecutor(most, "resolve") for chosen, most in by_kind.items()}
 
@@ -89,15 +89,15 @@ class Names:
         host = _Host(name, rule)
         answer = self._kept(host) or self._asked(host, port, wait_s)
         if not answer.exists:
-            self._blame.forget(host)
+            self._object_failures.forget(host)
             raise Unfetchable("no_such_host", "the name of the host does not exist")
         if not answer.failure:
             return list(answer.addresses)
         if not host.chosen:
             raise Transient(answer.failure)
         if not self._finds_another(host, port, wait_s, answer.at_s):
-            self._blame.forget(host)
-        elif self._blame.failed(host):
+            self._object_failures.forget(host)
+        elif self._object_failures.failed(host):
             raise Unfetchable("store_error", "the name of the host cannot be looked up, again and again")
         raise Unanswered(answer.failure)
 
@@ -108,10 +108,10 @@ class Names:
 
     def _finds_another(self, host: _Host, port: int, wait_s: float, since_s: float) -> bool:
         """Whether the resolver has found another name of the same rule since, or finds one now."""
-        witness = self._blame.witness(host)
-        if witness is None:
+        probe = self._object_failures.probe(host)
+        if probe is None:
             return False
-        other, found_s = witness
+        other, found_s = probe
         return found_s >= since_s or not self._asked(other, port, wait_s).failure
 
     def _kept(self, host: _Host) -> _Answer | None:
@@ -161,7 +161,7 @@ class Names:
             return _Answer(began_s, failure=f"the resolver failed ({error.errno})")
         except (OSError, UnicodeError) as error:
             return _Answer(began_s, failure=f"the resolver failed ({type(error).__name__})")
-        self._blame.served(host)
+        self._object_failures.served(host)
         return _Answer(began_s, addresses)
 
     def _noted(self, host: _Host, answer: _Answer) -> _Answer:

@@ -43,7 +43,7 @@ class _Series:
     given_up: bool = False
 
 
-class Blame(Generic[T]):
+class ObjectFailures(Generic[T]):
     """Remembers what stores served and which objects keep failing, both bounded. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float], patience_s: float) -> None:
@@ -60,7 +60,7 @@ class Blame(Generic[T]):
             self._series.pop(reference, None)
             _put(self._served.setdefault(reference.store, OrderedDict()), reference, self._clock(), _WITNESSES)
 
-    def witness(self, reference: T) -> tuple[T, float] | None:
+    def probe(self, reference: T) -> tuple[T, float] | None:
         """Return what the same store served last, other than this object, and when."""
         with self._lock:
             served = self._served.get(reference.store, OrderedDict())

@@ -1,4 +1,4 @@
-"""The template process that decoders are forked from, as its user sees it, and how often it is started again."""
+"""The fork server that decoders are forked from, as its user sees it, and how often it is started again."""
 
 import json
 import logging
@@ -42,10 +42,10 @@ class Asked:
 class Decoder:
     """One decoder process as its user sees it: a socket, and a number to have it killed by."""
 
-    def __init__(self, number: int, channel: socket.socket, nursery: "Nursery") -> None:
+    def __init__(self, number: int, channel: socket.socket, fork_client: "ForkServerClient") -> None:
         self._number = number
         self._channel = channel
-        self._nursery = nursery
+        self._fork_client = fork_client
         self.images = 0
 
     def picture(self, asked: Asked, timeout_s: float) -> Picture:
@@ -69,11 +69,11 @@ class Decoder:
     def kill(self) -> None:
         """End it."""
         self._channel.close()
-        self._nursery.kill(self._number)
+        self._fork_client.kill(self._number)
 
 
-class Nursery:
-    """The template process that decoders are forked from, started again when it is gone."""
+class ForkServerClient:
+    """The fork server that decoders are forked from, started again when it is gone."""
 
     def __init__(self, spec: dict[str, object], clock: Callable[[], float] = time.monotonic) -> None:
         self._spec = json.dumps(spec)
@@ -107,7 +107,7 @@ class Nursery:
         raise AssertionError("unreachable")
 
     def _failed(self, error: Exception) -> DependencyDown | NoDecoders:
-        """Count a failure; who asks next finds that the nursery rests, longer each time."""
+        """Count a failure; who asks next finds that the fork server rests, longer each time."""
         self._why = f"they do not start ({error})"
         self._failures += 1
         if self._failures > len(_RESTS_S):
@@ -122,10 +122,10 @@ class Nursery:
             try:
                 self._control.sendall(protocol.ORDER.pack(protocol.KILL, number))
             except OSError:
-                return  # the template is gone, and its decoders with it
+                return  # the fork server is gone, and its decoders with it
 
     def close(self) -> None:
-        """End the template, and its decoders with it."""
+        """End the fork server, and its decoders with it."""
         with self._lock:
             self._stop()
 

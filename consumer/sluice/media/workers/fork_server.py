@@ -1,6 +1,6 @@
-"""The decoder's side: a template process that forks disposable decoders, each with one socket and tight limits.
+"""The decoder's side: a fork server that forks disposable decoders, each with one socket and tight limits.
 
-Started as `python -m sluice.media.workers.fork_server`. The template imports Pillow and torch once (two seconds) and
+Started as `python -m sluice.media.workers.fork_server`. The server imports Pillow and torch once (two seconds) and
 stays single-threaded, so a replacement decoder is a fork away and shares its memory. It leaves, and takes its decoders
 along, when its parent's end of the control socket closes.
 """
@@ -39,7 +39,7 @@ _PR_SET_PDEATHSIG = 1
 Decode = Callable[[bytes, Limits], Picture]
 
 
-class Template:
+class ForkServer:
     """Forks and kills decoders as told; the parent of every decoder, so a process id is never one of a stranger."""
 
     def __init__(
@@ -183,7 +183,7 @@ def _tell(
 
 
 def main() -> None:
-    """Run the template: `decoder CONTROL_FD SPEC_JSON`."""
+    """Run the fork server: `decoder CONTROL_FD SPEC_JSON`."""
     die_with_parent()
     control = socket.socket(fileno=int(sys.argv[1]))
     sys.excepthook = partial(_tell, control)
@@ -199,7 +199,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # what is old now is never looked at by a child's collector, so its pages stay shared
     with control:
-        Template(control, decode, limits, memory_bytes=spec["memory_bytes"], cpu_s=spec["cpu_s"]).serve()
+        ForkServer(control, decode, limits, memory_bytes=spec["memory_bytes"], cpu_s=spec["cpu_s"]).serve()
 
 
 if __name__ == "__main__":

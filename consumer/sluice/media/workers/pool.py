@@ -15,13 +15,13 @@ from sluice.core.metrics import Observe
 from sluice.media.decoding.limits import Limits
 from sluice.media.decoding.sniff import sniff
 from sluice.media.workers import protocol
-from sluice.media.workers.fork_client import Asked, Decoder, Nursery
+from sluice.media.workers.fork_client import Asked, Decoder, ForkServerClient
 from sluice.moderation.values import Picture, Thumbnail
 from sluice.settings import Media
 
 _TRIES = 2
 _IMAGES_PER_DECODER = 500  # a leak in a parser then stays small
-_DECODE = "sluice.media.decoding.picture:anonymous"
+_DECODE = "sluice.media.decoding.picture:decode_picture"
 _WALL_TIMES, _LEAST_WALL_S = 6, 60.0
 
 
@@ -45,7 +45,7 @@ class DecoderPool:
         self._stalls: dict[str, int] = {}
         self._observe = observe
         self._idle: deque[Decoder] = deque()
-        self._nursery = Nursery(
+        self._fork_client = ForkServerClient(
             {
                 "limits": asdict(self._limits),
                 "memory_bytes": media.decoder_memory_bytes,
@@ -69,7 +69,7 @@ class DecoderPool:
         self._threads.shutdown(wait=True, cancel_futures=True)
         while self._idle:
             self._idle.pop().kill()
-        self._nursery.close()
+        self._fork_client.close()
 
     def __enter__(self) -> Self:
         return self
@@ -139,7 +139,7 @@ class DecoderPool:
             if decoder.alive():
                 return decoder
             decoder.kill()
-        return self._nursery.decoder()
+        return self._fork_client.decoder()
 
     def _give_back(self, decoder: Decoder, *, spoilt: bool = False) -> None:
         if spoilt or decoder.images >= _IMAGES_PER_DECODER:

@@ -20,7 +20,7 @@ from sluice.media.decoding.tiles import EDGE
 from sluice.moderation.values import Picture, Pixels, Thumbnail
 from sluice_schemas import Technical
 
-ORDER = struct.Struct("<cQ")  # to the template: what to do, with which decoder
+ORDER = struct.Struct("<cQ")  # to the fork server: what to do, with which decoder
 FORK, KILL, READY, FAILED = b"F", b"K", b"R", b"X"
 
 MAX_WORDS_BYTES = 500

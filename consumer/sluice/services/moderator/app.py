@@ -180,7 +180,7 @@ def _steps(codec: Codec, fetcher: Fetcher, judge: Judging) -> Steps:
 
 def _pipeline(settings: Settings, steps: Steps, judge: Judging, threads: Executor, meter: Meter) -> Pipeline:
     traced = settings.telemetry.otlp and settings.telemetry.image_spans
-    return Pipeline(steps, judge.clerk, CLOCKS, threads, meter, traced)
+    return Pipeline(steps, judge.verdict_builder, CLOCKS, threads, meter, traced)
 
 
 def _source(

@@ -1,4 +1,4 @@
-"""Everything that judges, without Kafka: decoders, models, a policy, and a clerk who writes it down."""
+"""Everything that judges, without Kafka: decoders, models, a policy, and the builder of verdicts."""
 
 import time
 from collections.abc import Iterator
@@ -71,12 +71,12 @@ class JudgeFactories:
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """What it takes to judge a picture: decoders, models, a policy, and a clerk who writes it down."""
+    """What it takes to judge a picture: decoders, models, a policy, and the builder of verdicts."""
 
     decoders: Decoders
     inference: "InferenceWorker"
     policy: Policy
-    clerk: VerdictBuilder
+    verdict_builder: VerdictBuilder
 
 
 @contextmanager
@@ -99,13 +99,13 @@ def judging(
     refuse_missing_opinions(policy, opinions(settings.models, further))
     with ExitStack() as stack:
         wanted = tuple(dict.fromkeys((*(model.thumbnail for model in further), *filter(None, [preview]))))
-        # First, for their template loads its libraries in a process of its own while ours are loaded here.
+        # First, for their fork server loads its libraries in a process of its own while ours are loaded here.
         decoders = stack.enter_context(factories.decoders(settings.media, observe=observe, thumbnails=wanted))
         inference = factories.inference(settings.models, observe=observe, turning=policy.turning_cosines)
         stack.callback(inference.close)
         provenance = Provenance(inference.provenance, preprocess_digest(settings.media.tile_above_aspect))
         letters = settings.dead_letters
-        clerk = VerdictBuilder(
+        verdict_builder = VerdictBuilder(
             policy.ref,
             provenance,
             Mode(settings.policy.mode),
@@ -113,4 +113,4 @@ def judging(
             max_value_bytes=letters.max_value_bytes,
             include_inline_images=letters.include_inline_images,
         )
-        yield Judging(decoders, inference, policy, clerk)
+        yield Judging(decoders, inference, policy, verdict_builder)

@@ -45,7 +45,7 @@ def moderate(files: Sequence[Path], settings: Settings, *, prompt: str | None = 
             judge=judge.policy.judge,
             encode=lambda _outcome: (),
         )
-        pipeline = Pipeline(steps, judge.clerk, CLOCKS, threads, unobserved)
+        pipeline = Pipeline(steps, judge.verdict_builder, CLOCKS, threads, unobserved)
         for batch in _batches(files, settings.batching.max_records):
             outcomes = pipeline.outcomes(batch)
             previews = album.previews()
