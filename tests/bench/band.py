@@ -17,9 +17,9 @@ from sluice.media.decoding import tiles
 from sluice.models.forward import FixedShape, ForwardPasses
 from sluice.models.guard_band import FIRES_ABOVE, GuardBand
 from sluice.models.load import FIXED_ROWS, TRIALS, Placed, _band, _warm, load, place
-from sluice.models.safety import IDS, Floats, decide
+from sluice.models.safety import Floats, decide
 from sluice.models.worker import InferenceWorker
-from sluice.moderation.values import Pixels
+from sluice.moderation.values import CHECKER, Pixels
 from sluice.policies import preset
 from sluice.settings import Models, Precision
 from sluice_sim.scenes import draw, sample
@@ -147,7 +147,9 @@ def gap(where: str, seen: Floats, alone: Floats, threshold: Floats, band: float)
     flips = flips_without = 0
     rng = np.random.default_rng(0)
     for _ in range(THRESHOLD_SETS):
-        near_one = alone[rng.integers(len(alone), size=len(IDS)), np.arange(len(IDS))] - np.float32(FIRES_ABOVE)
+        near_one = alone[rng.integers(len(alone), size=len(CHECKER.ids)), np.arange(len(CHECKER.ids))] - np.float32(
+            FIRES_ABOVE
+        )
         margins = decide(seen, near_one)
         wrong = (margins.fired != decide(alone, near_one).fired).any(axis=1)
         flips_without += int(wrong.sum())

@@ -21,8 +21,7 @@ from sluice.core.errors import Rejection
 from sluice.core.metrics import Observe
 from sluice.models.load import Turning
 from sluice.models.worker import InferenceWorker, PassWatchdog
-from sluice.moderation.policy import CONCEPTS
-from sluice.moderation.values import Job, Picture, Scores
+from sluice.moderation.values import CHECKER, Job, Picture, Scores
 from sluice.services.moderator import app
 from sluice.settings import Models, Settings
 from sluice.settings.sources import load
@@ -31,7 +30,7 @@ from sluice_schemas import Clip, Concept, ModelRef, Technical
 TECHNICAL = Technical(blur=0.0, noise_sigma=0.0, clipped_dark=0.0, clipped_light=0.0, flat=0.0)
 TILES = np.zeros((1, 224, 224, 3), np.uint8)
 SCORES = Scores(
-    tuple(Concept(name, 0.1, 0.2, 0.0, -0.1, fired=False) for name in CONCEPTS),
+    tuple(Concept(name, 0.1, 0.2, 0.0, -0.1, fired=False) for name in CHECKER.plain),
     reference_has_nsfw=False,
     guard_band_recheck=False,
     clip=Clip(0.25, 7, prompt_truncated=False),

@@ -9,8 +9,7 @@ import numpy as np
 
 from sluice.core.records import Message, Partition, Record
 from sluice.kafka.codec import Codec, framing_of
-from sluice.moderation.policy import CONCEPTS
-from sluice.moderation.values import Job, Picture, Provenance, Scores
+from sluice.moderation.values import CHECKER, Job, Picture, Provenance, Scores
 from sluice.moderation.verdicts import EPOCH, Subject, VerdictBuilder
 from sluice.policies import preset
 from sluice.settings import Registry, Topics
@@ -57,10 +56,10 @@ def _subject(number: int, topic: str, dice: Random) -> Subject:
 
 
 def _scores(dice: Random) -> Scores:
-    cosines = [single(dice.uniform(0.0, 0.18)) for _ in CONCEPTS]
+    cosines = [single(dice.uniform(0.0, 0.18)) for _ in CHECKER.plain]
     concepts = (
         Concept(name, cosine, single(0.2), 0.0, single(cosine - single(0.2)), fired=False)
-        for name, cosine in zip(CONCEPTS, cosines, strict=True)
+        for name, cosine in zip(CHECKER.plain, cosines, strict=True)
     )
     clip = Clip(single(dice.uniform(0.15, 0.35)), dice.randrange(5, 70), prompt_truncated=False)
     return Scores(tuple(concepts), reference_has_nsfw=False, guard_band_recheck=False, clip=clip)

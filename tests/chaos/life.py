@@ -27,8 +27,7 @@ from sluice.core.errors import Rejection, Unreadable
 from sluice.core.metrics import Observe
 from sluice.models.load import Turning
 from sluice.models.worker import InferenceWorker, PassWatchdog
-from sluice.moderation.policy import CONCEPTS
-from sluice.moderation.values import Job, Picture, Scores, Thumbnail
+from sluice.moderation.values import CHECKER, Job, Picture, Scores, Thumbnail
 from sluice.services.moderator import app
 from sluice.settings import Media, Models
 from sluice.settings.sources import load
@@ -111,7 +110,7 @@ class Glance:
 def scores_of(sha256: str) -> Scores:
     """Return scores that follow from a digest."""
     values = bytes.fromhex(sha256)
-    concepts = tuple(_concept(name, value) for name, value in zip(CONCEPTS, values, strict=False))
+    concepts = tuple(_concept(name, value) for name, value in zip(CHECKER.plain, values, strict=False))
     fired = any(concept.fired for concept in concepts)
     return Scores(concepts, fired, guard_band_recheck=False, clip=Clip(values[-1] / 255, 7, prompt_truncated=False))
 

@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 from sluice.core.records import Partition, Record
-from sluice.moderation.policy import CONCEPTS, SPECIAL_CARE
-from sluice.moderation.values import Judged
+from sluice.moderation.values import CHECKER, Judged
 from sluice.report.finding import Finding
 from sluice_schemas import Clip, Concept, ModelRef, Status, Technical
 from tests.support import outcomes
@@ -20,7 +19,7 @@ def concepts(fired: str | None = None, margin: float = 0.031) -> tuple[Concept, 
     """Return all 20 concepts, below their thresholds but for `fired`."""
     return tuple(
         Concept(name, 0.2 + value, 0.2, 0.0, value, name == fired)
-        for number, name in enumerate((*SPECIAL_CARE, *CONCEPTS))
+        for number, name in enumerate(CHECKER.ids)
         for value in [margin if name == fired else -0.02 - 0.009 * (number * 7 % 20)]
     )
 

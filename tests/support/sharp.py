@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import load_file
 
 from sluice.models.load import load
-from sluice.models.safety import CONCEPTS, SPECIAL, Floats
+from sluice.models.safety import Floats
 from sluice.models.worker import InferenceWorker
 from sluice.moderation.policy import ConceptRule, Policy, Rules
-from sluice.moderation.values import Pixels, Scores
+from sluice.moderation.values import CHECKER, Pixels, Scores
 from sluice.settings import Models
 from sluice_schemas import Status
 from tests.support import jobs
@@ -33,11 +33,13 @@ def sharpen(folder: Path, pictures: Sequence[Pixels]) -> None:
     cosines = _cosines(folder, pictures)
     weights = folder / "safety_checker" / "model.safetensors"
     state = load_file(weights)
-    thresholds = np.full(CONCEPTS, NEVER)
+    thresholds = np.full(len(CHECKER.plain), NEVER)
     for concept in range(5):
-        thresholds[concept] = np.sort(cosines[:, SPECIAL + concept])[len(pictures) - 4 - concept] - FIRES_ABOVE
+        thresholds[concept] = (
+            np.sort(cosines[:, CHECKER.special_care + concept])[len(pictures) - 4 - concept] - FIRES_ABOVE
+        )
     state["concept_embeds_weights"] = torch.tensor(thresholds)
-    state["special_care_embeds_weights"] = torch.full((SPECIAL,), NEVER)
+    state["special_care_embeds_weights"] = torch.full((CHECKER.special_care,), NEVER)
     save(weights, state)
 
 
@@ -46,7 +48,9 @@ def policy(folder: Path, pictures: Sequence[Pixels]) -> Policy:
     cosines = _cosines(folder, pictures)
     concepts = {"sd.c01": ConceptRule(Status.BLUR), "sd.c02": ConceptRule(Status.REVIEW)}
     for number, action in enumerate((Status.BLUR, Status.REVIEW, Status.BLOCK), start=6):
-        threshold = float(np.sort(cosines[:, SPECIAL + number - 1])[len(pictures) - 3 - number]) - FIRES_ABOVE
+        threshold = (
+            float(np.sort(cosines[:, CHECKER.special_care + number - 1])[len(pictures) - 3 - number]) - FIRES_ABOVE
+        )
         concepts[f"sd.c{number:02}"] = ConceptRule(action, threshold=threshold)
     return Policy.of("sharp", 1, Rules(reference=Status.BLUR, concepts=concepts))
 

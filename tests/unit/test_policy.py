@@ -9,8 +9,6 @@ from hypothesis import strategies as st
 from sluice import policies
 from sluice.moderation.policy import (
     ACTIONS,
-    CONCEPTS,
-    SPECIAL_CARE,
     ConceptRule,
     CoverageRule,
     Match,
@@ -19,7 +17,7 @@ from sluice.moderation.policy import (
     Policy,
     Rules,
 )
-from sluice.moderation.values import Decision, Score, Scores
+from sluice.moderation.values import CHECKER, Decision, Score, Scores
 from sluice_schemas import Audience, Clip, Concept, Status
 
 THRESHOLD = 0.2
@@ -35,7 +33,7 @@ rules_ = st.builds(
     reference=actions,
     any_concept=actions,
     strength=shifts,
-    concepts=st.dictionaries(st.sampled_from(CONCEPTS + SPECIAL_CARE), concept_rules, max_size=5),
+    concepts=st.dictionaries(st.sampled_from(CHECKER.ids), concept_rules, max_size=5),
     opinions=st.just((OpinionRule("nudenet", "EXPOSED", 0.5, Status.REVIEW),)),
     coverage=st.none() | st.builds(CoverageRule, st.floats(0, 1), actions),
 )
@@ -46,7 +44,7 @@ def concept(concept_id: str, margin: float) -> Concept:
 
 
 def scores(margins: dict[str, float] | None = None, *, nsfw: bool = False, opinion: float = 0.0) -> Scores:
-    every = dict.fromkeys(SPECIAL_CARE + CONCEPTS, -0.1) | (margins or {})
+    every = dict.fromkeys(CHECKER.ids, -0.1) | (margins or {})
     return Scores(
         concepts=tuple(concept(*item) for item in every.items()),
         reference_has_nsfw=nsfw,
@@ -195,19 +193,19 @@ def test_infinities_that_cancel_are_not_finite() -> None:
 def test_diffusers_exact_is_the_references_answer(
     margins: list[float], coverage: float, opinion: float, *, nsfw: bool
 ) -> None:
-    found = scores(dict(zip(SPECIAL_CARE + CONCEPTS, margins, strict=True)), nsfw=nsfw, opinion=opinion)
+    found = scores(dict(zip(CHECKER.ids, margins, strict=True)), nsfw=nsfw, opinion=opinion)
     decision = policies.preset("diffusers-exact").decide(found, None, coverage=coverage)
     assert decision.status is (Status.BLOCK if nsfw else Status.ALLOW)
 
 
-@given(rules_, st.sampled_from(SPECIAL_CARE + CONCEPTS), margins_, margins_)
+@given(rules_, st.sampled_from(CHECKER.ids), margins_, margins_)
 def test_a_higher_margin_is_never_less_restrictive(rules: Rules, name: str, one: float, other: float) -> None:
     low, high = sorted((one, other))
     before, after = (decide(rules, scores({name: margin})).status for margin in (low, high))
     assert SEVERITY[after] >= SEVERITY[before]
 
 
-@given(rules_, st.dictionaries(st.sampled_from(CONCEPTS), margins_), shifts)
+@given(rules_, st.dictionaries(st.sampled_from(CHECKER.plain), margins_), shifts)
 def test_more_strength_is_never_less_restrictive(rules: Rules, margins: dict[str, float], more: float) -> None:
     stronger = replace(rules, strength=rules.strength + abs(more))
     before, after = (decide(each, scores(margins)).status for each in (rules, stronger))
@@ -216,7 +214,7 @@ def test_more_strength_is_never_less_restrictive(rules: Rules, margins: dict[str
 
 @given(
     rules=rules_,
-    margins=st.dictionaries(st.sampled_from(CONCEPTS), margins_),
+    margins=st.dictionaries(st.sampled_from(CHECKER.plain), margins_),
     coverage=st.floats(0, 1),
     nsfw=st.booleans(),
 )
@@ -229,7 +227,7 @@ def test_allow_means_that_no_restricting_rule_fired(
     assert (decision.status is Status.ALLOW) is (not restricting)
 
 
-@given(rules_, st.sampled_from(CONCEPTS), margins_, margins_)
+@given(rules_, st.sampled_from(CHECKER.plain), margins_, margins_)
 def test_decisions_turn_only_around_the_named_cosines(rules: Rules, name: str, one: float, other: float) -> None:
     low, high = sorted((one, other))
     if decide(rules, scores({name: low})) != decide(rules, scores({name: high})):

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sluice.models.safety import CONCEPT_IDS, IDS, SPECIAL, SPECIAL_IDS, Margins, decide
+from sluice.models.safety import Margins, decide
+from sluice.moderation.values import CHECKER
 from tests.support import reference
 
 # The published four-digit thresholds; the real ones come with a checkpoint.
@@ -41,13 +42,15 @@ def crafted() -> Tensor:
     rows = []
     boundary = torch.tensor(SPECIAL_THRESHOLDS + THRESHOLDS)
     offsets = torch.linspace(-0.002, 0.002, STEPS)
-    for column, special in itertools.product(range(20), itertools.product((False, True), repeat=SPECIAL)):
+    for column, special in itertools.product(range(20), itertools.product((False, True), repeat=CHECKER.special_care)):
         block = torch.zeros(STEPS, 32)
-        block[:, :SPECIAL] = boundary[:SPECIAL] + torch.where(torch.tensor(special), 0.03, -0.03)
-        care = 0.01 if any(special) and column >= SPECIAL else 0.0
+        block[:, : CHECKER.special_care] = boundary[: CHECKER.special_care] + torch.where(
+            torch.tensor(special), 0.03, -0.03
+        )
+        care = 0.01 if any(special) and column >= CHECKER.special_care else 0.0
         block[:, column] = boundary[column] - care + offsets
-        if column < SPECIAL:
-            block[:, SPECIAL] = boundary[SPECIAL] - 0.005
+        if column < CHECKER.special_care:
+            block[:, CHECKER.special_care] = boundary[CHECKER.special_care] - 0.005
         rows.append(block)
     cosines = torch.cat(rows)
     cosines[:, 31] = (1 - cosines.square().sum(dim=1)).sqrt()
@@ -59,7 +62,7 @@ def special_near_boundary() -> Tensor:
     offsets = torch.tensor([-0.012, -0.0105, -0.0095, -0.002, -0.0005, 0.0005, 0.00051, 0.002])
     rows = torch.cartesian_prod(offsets, offsets, offsets)
     cosines = torch.zeros(len(rows), 32)
-    cosines[:, :SPECIAL] = torch.tensor(SPECIAL_THRESHOLDS) + rows
+    cosines[:, : CHECKER.special_care] = torch.tensor(SPECIAL_THRESHOLDS) + rows
     cosines[:, 10] = THRESHOLDS[7] - 0.005
     cosines[:, 31] = (1 - cosines.square().sum(dim=1)).sqrt()
     return cosines
@@ -83,10 +86,10 @@ def test_the_crafted_embeddings_tell_the_rule_from_its_usual_mistakes() -> None:
     expected = np.array(reference.answers(reference.checker(WEIGHTS), embeddings))
     head = reference.head(WEIGHTS)
     raw = head.cosines(embeddings) - head.threshold
-    unrounded = (judged(embeddings).margin[:, SPECIAL:] > 0).any(axis=1)
-    early = np.asarray(np.round(raw[:, :SPECIAL], 3) > 0).any(axis=1, keepdims=True)
-    at_once = (np.round(raw[:, SPECIAL:] + np.float32(0.01) * early, 3) > 0).any(axis=1)
-    uncared = (np.round(raw[:, SPECIAL:], 3) > 0).any(axis=1)
+    unrounded = (judged(embeddings).margin[:, CHECKER.special_care :] > 0).any(axis=1)
+    early = np.asarray(np.round(raw[:, : CHECKER.special_care], 3) > 0).any(axis=1, keepdims=True)
+    at_once = (np.round(raw[:, CHECKER.special_care :] + np.float32(0.01) * early, 3) > 0).any(axis=1)
+    uncared = (np.round(raw[:, CHECKER.special_care :], 3) > 0).any(axis=1)
     assert (unrounded != expected).sum() > 100
     assert (uncared != expected).sum() > 100
     assert np.array_equal(at_once, expected), "a later special concept never changes whether care applies"
@@ -106,7 +109,7 @@ def test_special_concepts_alone_never_block() -> None:
     embedding = torch.zeros(1, 32)
     embedding[0, :3] = 0.5
     found = judged(embedding)
-    assert found.fired[0, :SPECIAL].all()
+    assert found.fired[0, : CHECKER.special_care].all()
     assert not found.has_nsfw[0]
 
 
@@ -165,11 +168,11 @@ def test_rounding_is_numpys_own_on_every_float32_near_the_boundary() -> None:
 
 def test_entries_carry_the_contracts_fields() -> None:
     found = judged(crafted()[:1])
-    concept = found.entry(0, IDS.index("sd.c05"))
+    concept = found.entry(0, CHECKER.ids.index("sd.c05"))
     assert concept.id == "sd.c05"
     assert concept.threshold == pytest.approx(0.195)
     assert concept.margin == pytest.approx(concept.cosine - concept.threshold + concept.adjustment, abs=1e-7)
-    assert (SPECIAL_IDS[0], SPECIAL_IDS[-1], CONCEPT_IDS[0], CONCEPT_IDS[-1]) == (
+    assert (CHECKER.special[0], CHECKER.special[-1], CHECKER.plain[0], CHECKER.plain[-1]) == (
         "sd.s01",
         "sd.s03",
         "sd.c01",

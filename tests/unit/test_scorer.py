@@ -19,11 +19,11 @@ from sluice.models.forward import FixedShape, ForwardOutputs, ForwardPass, Forwa
 from sluice.models.guard_band import BFLOAT16_WIDENS, GuardBand
 from sluice.models.layout import canonical
 from sluice.models.load import load
-from sluice.models.safety import IDS, Margins, decide
+from sluice.models.safety import Margins, decide
 from sluice.models.scorer import Scorer
 from sluice.models.towers import MEAN, STD
 from sluice.models.worker import InferenceWorker
-from sluice.moderation.values import Job, Pixels, Score, Scores, Thumbnail
+from sluice.moderation.values import CHECKER, Job, Pixels, Score, Scores, Thumbnail
 from sluice.settings import Models, Precision
 from sluice_schemas import ModelRef
 from tests.support import jobs
@@ -175,8 +175,8 @@ def test_provenance_tells_one_tower_from_two(tmp_path: Path, folder: Path) -> No
 
 
 def seen(count: int, value: float = 0.1) -> ForwardOutputs:
-    cosine = np.full((count, len(IDS)), value, np.float32)
-    margins = decide(cosine, np.full(len(IDS), 0.2, np.float32))
+    cosine = np.full((count, len(CHECKER.ids)), value, np.float32)
+    margins = decide(cosine, np.full(len(CHECKER.ids), 0.2, np.float32))
     return ForwardOutputs(margins, np.ones((count, 4), np.float32), np.full((count, 2), 10.0))
 
 
@@ -269,9 +269,9 @@ def test_torchs_errors_are_named_by_what_happens_next(error: Exception, becomes:
 
 
 def margins_at(margin: float, column: int) -> Margins:
-    cosine = np.full((1, len(IDS)), -1, np.float32)
+    cosine = np.full((1, len(CHECKER.ids)), -1, np.float32)
     cosine[0, column] = 0.2 + margin
-    return decide(cosine, np.full(len(IDS), 0.2, np.float32))
+    return decide(cosine, np.full(len(CHECKER.ids), 0.2, np.float32))
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_a_bundle_that_rounding_moves_further_gets_a_wider_band(tmp_path: Path, 
 
 def test_a_policys_own_thresholds_have_a_band_too() -> None:
     band = GuardBand(0.002, {"sd.c02": (0.25, 0.3)})
-    column = IDS.index("sd.c02")
+    column = CHECKER.ids.index("sd.c02")
     assert band.near(margins_at(0.0512, column)).tolist() == [True]
     assert band.near(margins_at(0.0988, column)).tolist() == [True]
     assert band.near(margins_at(0.07, column)).tolist() == [False]
@@ -310,7 +310,7 @@ def test_the_lane_learns_from_the_policy_where_else_it_decides(folder: Path, pic
     told: dict[str, float] = {}
     plain = load(Models(bundle=str(folder)))
     index = next(n for n, scores in enumerate(scored(plain, pictures)) if not scores.guard_band_recheck)
-    cosine = scored(plain, [pictures[index]])[0].concepts[IDS.index("sd.c17")].cosine
+    cosine = scored(plain, [pictures[index]])[0].concepts[CHECKER.ids.index("sd.c17")].cosine
     plain.close()
 
     def turning(checkpoint: Mapping[str, float]) -> Mapping[str, Sequence[float]]:
@@ -320,7 +320,7 @@ def test_the_lane_learns_from_the_policy_where_else_it_decides(folder: Path, pic
     inference = load(Models(bundle=str(folder)), turning=turning)
     assert scored(inference, [pictures[index]])[0].guard_band_recheck
     inference.close()
-    assert list(told) == list(IDS)
+    assert list(told) == list(CHECKER.ids)
     assert told["sd.c17"] == pytest.approx(0.999)
 
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.models.safety import IDS, Margins
+from sluice.models.safety import Margins
+from sluice.moderation.values import CHECKER
 
 FIRES_ABOVE = 0.0005
 """Rounding to three decimals, ties to even, makes `margin > 0.0005` of the reference's `round(margin, 3) > 0`."""
@@ -29,7 +30,7 @@ class GuardBand:
     def __init__(self, width: float, thresholds: Mapping[str, Sequence[float]] | None = None) -> None:
         self._width = width
         self._further = [
-            (IDS.index(concept), float(threshold))
+            (CHECKER.ids.index(concept), float(threshold))
             for concept, all_of_it in (thresholds or {}).items()
             for threshold in all_of_it
         ]

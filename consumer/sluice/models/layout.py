@@ -21,7 +21,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPVisionModel
 
 from sluice.core.errors import WeightsNotAttested
 from sluice.models.degenerate import REMEDY, complaint
-from sluice.models.safety import CONCEPTS, SPECIAL
+from sluice.moderation.values import CHECKER
 
 IMAGE_SIZE = 224
 Weights = Mapping[str, Tensor]
@@ -62,10 +62,10 @@ def checker_shapes(config: CLIPConfig) -> Shapes:
     width = int(config.projection_dim or 0)
     return tower | {
         "visual_projection.weight": (width, int(vision.hidden_size)),
-        "concept_embeds": (CONCEPTS, width),
-        "concept_embeds_weights": (CONCEPTS,),
-        "special_care_embeds": (SPECIAL, width),
-        "special_care_embeds_weights": (SPECIAL,),
+        "concept_embeds": (len(CHECKER.plain), width),
+        "concept_embeds_weights": (len(CHECKER.plain),),
+        "special_care_embeds": (CHECKER.special_care, width),
+        "special_care_embeds_weights": (CHECKER.special_care,),
     }
 
 

@@ -19,14 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sluice.models.direction import unit
+from sluice.moderation.values import CHECKER, MARGIN_DECIMALS
 from sluice_schemas import Concept
-
-CONCEPTS = 17
-SPECIAL = 3
-CONCEPT_IDS = tuple(f"sd.c{number:02}" for number in range(1, CONCEPTS + 1))
-SPECIAL_IDS = tuple(f"sd.s{number:02}" for number in range(1, SPECIAL + 1))
-IDS = SPECIAL_IDS + CONCEPT_IDS
-"""Column order of every array here: special care first, because it is decided first."""
 
 CARE_ADJUSTMENT = 0.01
 """What one special concept adds to everything compared after it."""
@@ -36,7 +30,7 @@ Flags = NDArray[np.bool_]
 
 
 class Margins(NamedTuple):
-    """What the head says of N images; every array is (N, 20), columns as `IDS`."""
+    """What the head says of N images; every array is (N, 20), columns as `CHECKER.ids`."""
 
     cosine: Floats
     threshold: Floats
@@ -47,7 +41,7 @@ class Margins(NamedTuple):
     @property
     def has_nsfw(self) -> Flags:
         """(N,): the reference's answer. Special concepts alone never block."""
-        return np.asarray(self.fired[:, SPECIAL:].any(axis=1))
+        return np.asarray(self.fired[:, CHECKER.special_care :].any(axis=1))
 
     @property
     def finite(self) -> Flags:
@@ -57,7 +51,7 @@ class Margins(NamedTuple):
     def entry(self, row: int, column: int) -> Concept:
         """Return one concept of one image as the contract names it."""
         return Concept(
-            id=IDS[column],
+            id=CHECKER.ids[column],
             cosine=float(self.cosine[row, column]),
             threshold=float(self.threshold[row, column]),
             adjustment=float(self.adjustment[row, column]),
@@ -74,8 +68,8 @@ def decide(cosine: Floats, threshold: Floats) -> Margins:
     care = np.float32(CARE_ADJUSTMENT)
     raw = cosine - threshold
     adjustment = np.zeros_like(raw)
-    for column in range(SPECIAL):
-        fires = np.round(raw[:, column] + adjustment[:, column], 3) > 0
+    for column in range(CHECKER.special_care):
+        fires = np.round(raw[:, column] + adjustment[:, column], MARGIN_DECIMALS) > 0
         adjustment[fires, column + 1 :] = care
     margin = raw + adjustment
     return Margins(
@@ -83,7 +77,7 @@ def decide(cosine: Floats, threshold: Floats) -> Margins:
         threshold=np.broadcast_to(threshold, raw.shape),
         adjustment=adjustment,
         margin=margin,
-        fired=np.round(margin, 3) > 0,
+        fired=np.round(margin, MARGIN_DECIMALS) > 0,
     )
 
 
@@ -114,7 +108,7 @@ class SafetyHead:
     @property
     def threshold_by_id(self) -> dict[str, float]:
         """The checkpoint's thresholds by concept id."""
-        return dict(zip(IDS, map(float, self.threshold), strict=True))
+        return dict(zip(CHECKER.ids, map(float, self.threshold), strict=True))
 
     def embed(self, pooled: Tensor) -> Tensor:
         """Project (N, H) pooled tower outputs of any precision to (N, P) embeddings in float32."""

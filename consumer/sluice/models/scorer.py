@@ -14,8 +14,7 @@ from sluice.models.clip import Ids, Prompt, PromptEncoder, Tokenizer, Vector, ag
 from sluice.models.forward import ForwardOutputs, ForwardPass, guarded
 from sluice.models.guard_band import GuardBand
 from sluice.models.plugin import LABEL, OLDER, Model
-from sluice.models.safety import IDS
-from sluice.moderation.values import Job, Pixels, Score, Scores
+from sluice.moderation.values import CHECKER, Job, Pixels, Score, Scores
 from sluice_schemas import Clip
 
 Verdicts = list[Scores | Rejection]
@@ -132,7 +131,7 @@ class Scorer:
         margins = seen.view.margins
         worst = tiles.start + margins.margin[tiles].argmax(axis=0)
         return Scores(
-            concepts=tuple(margins.entry(int(worst[column]), column) for column in range(len(IDS))),
+            concepts=tuple(margins.entry(int(worst[column]), column) for column in range(len(CHECKER.ids))),
             reference_has_nsfw=bool(margins.has_nsfw[tiles.start]),
             guard_band_recheck=bool(seen.again[tiles].any()),
             clip=clip,

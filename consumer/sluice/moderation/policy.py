@@ -13,21 +13,14 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from itertools import chain
 
-from sluice.moderation.values import Decision, Picture, Score, Scores
+from sluice.moderation.values import CHECKER, MARGIN_DECIMALS, Decision, Picture, Score, Scores
 from sluice_schemas import Audience, Concept, ImageGenerated, PolicyRef, Status
-
-CONCEPTS = tuple(f"sd.c{number:02}" for number in range(1, 18))
-SPECIAL_CARE = tuple(f"sd.s{number:02}" for number in range(1, 4))
-"""Special care concepts tighten the others; alone they never fire a rule unless a policy names them."""
 
 ACTIONS = (Status.ALLOW, Status.BLUR, Status.REVIEW, Status.BLOCK)
 """What a rule may ask for, least restrictive first."""
 
 NOT_FINITE = "score_not_finite"
 MISSING = "score_missing"
-
-DECIMALS = 3
-"""A margin fires when it is above zero after rounding to this many decimals, as in the reference checker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +37,8 @@ class ConceptRule:
         if self.threshold is None:
             if shift == 0:
                 return concept.fired  # decided by the head in float32, bit for bit as the reference does
-            return round(concept.margin + shift, DECIMALS) > 0
-        return round(concept.cosine - self.threshold + concept.adjustment + shift, DECIMALS) > 0
+            return round(concept.margin + shift, MARGIN_DECIMALS) > 0
+        return round(concept.cosine - self.threshold + concept.adjustment + shift, MARGIN_DECIMALS) > 0
 
     def turning_cosine(self, checkpoint: float, strength: float) -> float:
         """Return the cosine, adjustment aside, around which this rule's answer turns."""
@@ -108,7 +101,7 @@ class Rules:
 
     def concept_rule(self, concept_id: str) -> ConceptRule | None:
         """Return the rule of a concept; None for a special care concept that is not named."""
-        return self.concepts.get(concept_id) or (None if concept_id in SPECIAL_CARE else _PLAIN)
+        return self.concepts.get(concept_id) or (None if concept_id in CHECKER.special else _PLAIN)
 
     def complete(self, scores: Scores) -> bool:
         """Whether every score is there that some rule could act on."""
@@ -129,7 +122,7 @@ class Rules:
 
 @lru_cache(maxsize=256)  # asked for every picture, and the same few answers
 def _needed(any_concept: Status, rules: tuple[tuple[str, ConceptRule], ...]) -> frozenset[str]:
-    unlisted = set(CONCEPTS) - {key for key, _ in rules} if any_concept is not Status.ALLOW else set()
+    unlisted = set(CHECKER.plain) - {key for key, _ in rules} if any_concept is not Status.ALLOW else set()
     return frozenset(unlisted | {key for key, rule in rules if (rule.action or any_concept) is not Status.ALLOW})
 
 

@@ -17,6 +17,39 @@ from sluice_schemas import Clip, Concept, DeadLetter, ModelRef, Quality, Status,
 
 Pixels = NDArray[np.uint8]
 
+MARGIN_DECIMALS = 3
+"""A margin fires when it is above zero after rounding to this many decimals, as in the reference checker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The concepts of a checker in the order of its arrays: `special_care` of them come first, for they decide first.
+
+    A special care concept tightens all that come after it; alone it never fires a rule unless a policy names it.
+    """
+
+    ids: tuple[str, ...]
+    special_care: int
+
+    @property
+    def special(self) -> tuple[str, ...]:
+        """The special care concepts."""
+        return self.ids[: self.special_care]
+
+    @property
+    def plain(self) -> tuple[str, ...]:
+        """All others."""
+        return self.ids[self.special_care :]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+CHECKER = Columns(
+    (*(f"sd.s{number:02}" for number in range(1, 4)), *(f"sd.c{number:02}" for number in range(1, 18))), 3
+)
+"""Stable Diffusion's checker: 3 special care concepts, then 17 others."""
+
 
 class Thumbnail(NamedTuple):
     """How the whole first frame is made small for other models than the checker, and to which edge in pixels.

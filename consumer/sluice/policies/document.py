@@ -5,8 +5,6 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from sluice.moderation.policy import (
-    CONCEPTS,
-    SPECIAL_CARE,
     ConceptRule,
     CoverageRule,
     Match,
@@ -15,15 +13,15 @@ from sluice.moderation.policy import (
     Policy,
     Rules,
 )
+from sluice.moderation.values import CHECKER
 from sluice_schemas import Status
 
 
 def _known(concept_id: str) -> str:
-    if concept_id in (*CONCEPTS, *SPECIAL_CARE):
+    if concept_id in CHECKER.ids:
         return concept_id
-    raise ValueError(
-        f"unknown concept; known are {CONCEPTS[0]}..{CONCEPTS[-1]} and {SPECIAL_CARE[0]}..{SPECIAL_CARE[-1]}"
-    )
+    special, plain = CHECKER.special, CHECKER.plain
+    raise ValueError(f"unknown concept; known are {plain[0]}..{plain[-1]} and {special[0]}..{special[-1]}")
 
 
 Action = Literal["ALLOW", "BLUR", "REVIEW", "BLOCK"]

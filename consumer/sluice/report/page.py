@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cache
 from importlib.resources import files
 
-from sluice.moderation.policy import SPECIAL_CARE
+from sluice.moderation.values import CHECKER
 from sluice.report import palette
 from sluice.report.finding import DEMONSTRATION, LEGEND, MEANING, Finding, counts, demonstrated
 from sluice.report.markup import Html, element, join
@@ -148,8 +148,8 @@ def _technical(measures: Technical | None) -> list[tuple[str, str, str]]:
 def _margins(concepts: Sequence[Concept], scale: float) -> Html:
     """Draw every margin as a bar around the threshold; special care has a tone of its own: alone it blocks nothing."""
     groups = [
-        ("concepts", None, [concept for concept in concepts if concept.id not in SPECIAL_CARE]),
-        ("special care", "care", [concept for concept in concepts if concept.id in SPECIAL_CARE]),
+        ("concepts", None, [concept for concept in concepts if concept.id not in CHECKER.special]),
+        ("special care", "care", [concept for concept in concepts if concept.id in CHECKER.special]),
     ]
     lists = [
         join(element("h3", name), element("ol", *(_bar(concept, scale) for concept in group), class_=tone))

@@ -11,8 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sluice.core.printable import printable
-from sluice.moderation.policy import SPECIAL_CARE
-from sluice.moderation.values import Judged, Rejected
+from sluice.moderation.values import CHECKER, Judged, Rejected
 from sluice.report import palette
 from sluice.report.finding import DEMONSTRATION, LEGEND, Finding, counts, demonstrated, nearest
 from sluice_schemas import Concept, ModelRef, PolicyRef
@@ -76,7 +75,7 @@ def _row(finding: Finding) -> tuple[RenderableType, ...]:
 
 
 def _margin(concept: Concept) -> Text:
-    above = "yellow" if concept.id in SPECIAL_CARE else "red"
+    above = "yellow" if concept.id in CHECKER.special else "red"
     style = above if concept.fired else "dim"
     return Text(f"{concept.id.removeprefix('sd.')} {concept.margin:+.3f}", style=style)
 
