@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError
 
 import sluice
 from sluice.core.errors import BadSettings, DependencyDown, SluiceError, Unreadable
-from sluice.kafka.errors import TABLE, Meaning, known, means
+from sluice.kafka.errors import TABLE, Meaning, denies_topic, known, means
 from sluice.settings import Settings
 from sluice.settings.sources import LEAVES, variable_of
 
@@ -79,6 +79,11 @@ def test_a_code_of_the_table_has_one_meaning_and_names_real_settings(code: int) 
     assert [each for each in Meaning if means(error, each)] == [found.meaning]
     assert not found.setting or found.setting in NAMES
     assert "_UNKNOWN" not in error.name() or found.meaning is Meaning.NO_TOPIC
+
+
+def test_a_reader_without_a_group_does_not_mind_that_it_may_not_use_one() -> None:
+    assert denies_topic(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+    assert not denies_topic(KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED))
 
 
 def test_a_code_that_is_not_in_the_table_means_nothing() -> None:

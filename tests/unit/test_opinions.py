@@ -74,7 +74,7 @@ def test_other_presets_and_files_enable_none(tmp_path: Path) -> None:
     file.write_text("id: a\nversion: 1\nopinions: [{model: nudenet, label: x, at_least: 0.5, action: BLOCK}]\n")
     for policy in (Policy(preset="balanced"), Policy(preset="diffusers-exact"), Policy(file=file)):
         assert policies.with_plugins(Settings(policy=policy)).models.plugins == ()
-    with pytest.raises(BadSettings, match=r"asks nudenet for an opinion \(x\); add it to SLUICE_MODELS__PLUGINS"):
+    with pytest.raises(BadSettings, match=r"asks nudenet for an opinion \(x\); add nudenet to SLUICE_MODELS__PLUGINS"):
         policies.refuse_missing_opinions(policies.read(file), {})
 
 

@@ -143,7 +143,7 @@ def test_a_reason_is_raised(pair: Pair) -> None:
     protocol.send_unreadable(pair[1], Unreadable("corrupt", "x" * 9999))
     with pytest.raises(Unreadable) as refusal:
         receive(pair)
-    assert (refusal.value.reason, len(refusal.value.message)) == ("corrupt", 500)
+    assert (refusal.value.reason, len(refusal.value.detail)) == ("corrupt", 500)
 
 
 def test_a_request_that_is_too_large_or_foreign_ends_the_decoder(pair: Pair) -> None:

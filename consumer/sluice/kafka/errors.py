@@ -136,6 +136,11 @@ def means(error: KafkaError, *meanings: Meaning) -> bool:
     return found is not None and found.meaning in meanings
 
 
+def denies_topic(error: KafkaError) -> bool:
+    """Whether a topic is denied: a reader without a group is told that it may not use one, too, which is no matter."""
+    return error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+
+
 def is_end(error: KafkaError) -> bool:
     """Whether a reader has come to the end of a partition."""
     return error.code() == PARTITION_EOF

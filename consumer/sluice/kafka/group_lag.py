@@ -23,7 +23,7 @@ from sluice.core.deadline import Deadline
 from sluice.core.errors import BadSettings, BrokerLost, Denied
 from sluice.kafka.client import Config, reader_config
 from sluice.kafka.coordinator import describe
-from sluice.kafka.errors import CHECK_SERVERS, CREATE, Meaning, error_of, is_end, means
+from sluice.kafka.errors import CHECK_SERVERS, CREATE, Meaning, denies_topic, error_of, is_end, means
 from sluice.kafka.group_offsets import AskCommits
 from sluice.kafka.offset_lookup import END, STABLE, offsets
 from sluice.settings import Kafka
@@ -168,7 +168,7 @@ def _first(consumer: Consumer, topic: str, waiting: set[int], deadline: Deadline
             continue
         error, index = message.error(), message.partition()
         # That we may not use the group which librdkafka wants a name for is no matter.
-        if error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        if error is not None and denies_topic(error):
             return None
         if index in waiting and (error is None or means(error, Meaning.NO_RECORD)):
             found.setdefault(index, message)

@@ -11,7 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 from sluice.core.deadline import Deadline
 from sluice.core.errors import BadSettings, BrokerLost, Denied, Fatal
 from sluice.core.records import Record
-from sluice.kafka.errors import CHECK_SERVERS, CREATE, PURGE_QUEUE, Meaning, error_of, is_end, means
+from sluice.kafka.errors import CHECK_SERVERS, CREATE, PURGE_QUEUE, Meaning, denies_topic, error_of, is_end, means
 from sluice.kafka.source import record_of
 from sluice_schemas import DeadLetter
 
@@ -44,7 +44,7 @@ class Reader:
                 yield record_of(message)
             elif is_end(error):
                 open_ends.discard(message.partition() or 0)
-            elif means(error, Meaning.DENIED):
+            elif denies_topic(error):
                 raise self._denied()
             elif error.fatal():
                 raise Fatal(f"kafka: {error.str()}")
@@ -57,7 +57,7 @@ class Reader:
         """Set out in every partition and return their numbers."""
         try:
             topic = self._consumer.list_topics(self._topic, timeout=TIMEOUT_S).topics[self._topic]
-            if topic.error is not None and means(topic.error, Meaning.DENIED):
+            if topic.error is not None and denies_topic(topic.error):
                 raise self._denied()
             if topic.error is not None or not topic.partitions:
                 raise BadSettings(f"topic {self._topic} does not exist", remedy=CREATE)
