@@ -35,7 +35,7 @@ class Facts:
     commit: Fact = Fact(25, "ms of a transaction on a real cluster, 10 to 50", "published", "`kafka`, on yours")
     touched: Fact = Fact(0.8, "ms for each partition a transaction writes to", "measured", "`kafka`")
     ended: Fact = Fact(1200, "partitions/s in which a broker ends transactions", "measured", "`kafka`, at least")
-    new_prompt: Fact = Fact(0.25, "of images bring a prompt nobody had yet", "assumed", "your prompts")
+    new_prompt: Fact = Fact(0.25, "of images bring a new prompt", "assumed", "your prompts")
     text: Fact = Fact(2.7 / 162, "of an image's FLOP, a prompt of 16 tokens", "computed", "not yet measured here")
     partition: Fact = Fact(10, "MB/s into a partition", "published", "a rule of thumb")
     copies: Fact = Fact(4000, "copies of partitions on a broker", "published", "KIP-578")
