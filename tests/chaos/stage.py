@@ -24,11 +24,8 @@ Lives = Literal["sluice", "warm", "fork"]
 Protocol = Literal["classic", "consumer"]
 
 ANSWER_WITHIN_S = 30.0
-SESSION_TIMEOUTS_S = {
-    "sluice": 6.0,
-    "warm": 6.0,
-    "fork": 2.5,
-}  # what a kill costs: a dead member holds its partitions for so long
+SESSION_TIMEOUTS_S = {"sluice": 6.0, "warm": 6.0, "fork": 2.5}
+"""What a kill costs: a dead member holds its partitions for so long."""
 
 
 @dataclass(frozen=True, slots=True)

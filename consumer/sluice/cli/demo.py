@@ -97,7 +97,7 @@ def _shown() -> Iterator[Callable[["Snapshot"], None]]:
         yield lambda snapshot: view.update(live(snapshot), refresh=True)
 
 
-def _now_and_then(print_error: "Callable[[Snapshot], None]") -> "Callable[[Snapshot], None]":
+def _now_and_then(tell: "Callable[[Snapshot], None]") -> "Callable[[Snapshot], None]":
     """Tell about a snapshot when it is time again or something else is being done."""
     told_s, told = 0.0, ""
 
@@ -105,7 +105,7 @@ def _now_and_then(print_error: "Callable[[Snapshot], None]") -> "Callable[[Snaps
         nonlocal told_s, told
         if snapshot.doing != told or snapshot.elapsed_s - told_s >= LINE_EVERY_S:
             told_s, told = snapshot.elapsed_s, snapshot.doing
-            print_error(snapshot)
+            tell(snapshot)
 
     return show
 

@@ -9,11 +9,10 @@ from typing import Any
 from confluent_kafka import KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AclOperation, AdminClient, OffsetSpec
 
-from sluice.core.errors import BrokerLost
 from sluice.kafka.acls import Acl, of_consumer
 from sluice.kafka.client import producer_config, transactional_id
 from sluice.kafka.coordinator import describe
-from sluice.kafka.errors import CHECK_SERVERS, Meaning, error_of, means
+from sluice.kafka.errors import Meaning, error_of, means, no_broker
 from sluice.settings import Kafka, Topics
 
 TIMEOUT_S = 10.0
@@ -34,9 +33,7 @@ def cluster(admin: AdminClient) -> Cluster:
     try:
         found = ask.describe_cluster(request_timeout=TIMEOUT_S).result()
     except KafkaException as exception:
-        raise BrokerLost(
-            f"no broker answers: {error_of(exception).str()}", setting="kafka.bootstrap_servers", remedy=CHECK_SERVERS
-        ) from None
+        raise no_broker(f"no broker answers: {error_of(exception).str()}") from None
     return Cluster(found.cluster_id or "", len(found.nodes))
 
 

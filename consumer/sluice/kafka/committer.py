@@ -21,7 +21,7 @@ from sluice.core.metrics import Observe
 from sluice.core.records import GroupMetadata, Message, Offsets
 from sluice.kafka.broker_limits import TOO_LONG
 from sluice.kafka.client import OnError
-from sluice.kafka.errors import CHECK_SERVERS, TIMED_OUT, Meaning, error_of, known, means
+from sluice.kafka.errors import TIMED_OUT, Meaning, error_of, known, means, no_broker
 from sluice.kafka.thread_owner import ThreadOwner
 from sluice.kafka.transaction_steps import BREATH_S, Undelivered, flush, produce, send_offsets
 from sluice.stream.tracing import commit_spans
@@ -205,11 +205,7 @@ def _refuse_if_over(error: KafkaError) -> None:
 
 
 def _unreachable(within_s: float, refused: TransactionAborted) -> BrokerLost:
-    return BrokerLost(
-        f"no transaction coordinator within {within_s:g} s (kafka.connect_deadline_s): {refused}",
-        setting="kafka.bootstrap_servers",
-        remedy=CHECK_SERVERS,
-    )
+    return no_broker(f"no transaction coordinator within {within_s:g} s (kafka.connect_deadline_s): {refused}")
 
 
 def _not_opened(error: KafkaError) -> TransactionAborted | Fatal:
@@ -236,7 +232,7 @@ def _next_step(cause: KafkaError, undelivered: Undelivered) -> TransactionAborte
             return Fatal(f"topic {topic} refuses a message: {error.str()}", remedy=refused.remedy)
     if means(cause, Meaning.DENIED):
         return Denied(f"kafka: {cause.str()}", remedy=_GRANT)
-    # The last two: ours, and what produce() says in a transaction that has already failed, without a word of an abort.
+    # Our own deadline, and what produce() says in a transaction that has already failed, without a word of an abort.
     passing = means(cause, Meaning.TRANSACTION_FAILED) or cause.code() == TIMED_OUT
     if cause.txn_requires_abort() or cause.retriable() or passing:
         return TransactionAborted(cause.str())

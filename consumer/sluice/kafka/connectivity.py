@@ -5,9 +5,8 @@ from collections.abc import Callable
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
-from sluice.core.errors import BadSettings, BrokerLost
 from sluice.kafka.connection_errors import explained
-from sluice.kafka.errors import ALL_BROKERS_DOWN, CHECK_SERVERS, CREATE, error_of
+from sluice.kafka.errors import ALL_BROKERS_DOWN, error_of, no_broker, no_topic
 
 PROBE_EVERY_S = 1.0
 PROBE_TIMEOUT_S = 0.25
@@ -72,11 +71,7 @@ class Connectivity:
             self._down_since = now
         silent_s = now - self._down_since
         if silent_s >= self._deadline_s:
-            raise BrokerLost(
-                f"no broker answered for {silent_s:.0f} s (kafka.connect_deadline_s): {self._last_error}",
-                setting="kafka.bootstrap_servers",
-                remedy=CHECK_SERVERS,
-            )
+            raise no_broker(f"no broker answered for {silent_s:.0f} s (kafka.connect_deadline_s): {self._last_error}")
         if now >= self._next_word:
             self._next_word = now + SAY_EVERY_S
             _logger.warning(
@@ -87,4 +82,4 @@ class Connectivity:
     def _still_missing(self, now: float) -> None:
         self.missing()
         if self._missing_since is not None and now - self._missing_since >= MISSING_GRACE_S:
-            raise BadSettings(f"topic {self._topic} does not exist", remedy=CREATE)
+            raise no_topic(self._topic)

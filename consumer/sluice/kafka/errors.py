@@ -1,6 +1,6 @@
 """What an error code of Kafka means to this program, and what helps: one table, which all modules of this package ask.
 
-Names with a leading underscore are librdkafka's own codes, the others come from brokers. A code may mean one thing to a
+Some codes are librdkafka's own, the others come from brokers. A code may mean one thing to a
 transaction and another to a reader; the table says what it is, and the module that meets it says what to do next.
 """
 
@@ -9,6 +9,8 @@ from enum import Enum, auto
 from typing import cast
 
 from confluent_kafka import KafkaError, KafkaException
+
+from sluice.core.errors import BadSettings, BrokerLost
 
 
 class Meaning(Enum):
@@ -39,8 +41,8 @@ class Known:
     setting: str = ""
 
 
-CREATE = "create it with: sluice topics create"
-CHECK_SERVERS = "check kafka.bootstrap_servers"
+_CREATE = "create it with: sluice topics create"
+_CHECK_SERVERS = "check kafka.bootstrap_servers"
 GROUP = "set kafka.group_id to a name that no other group uses, or stop the others: sluice doctor says who they are"
 _COMPACTED = "the broker calls it invalid; is the topic compacted?"
 _REPLICATION = (
@@ -65,24 +67,24 @@ TABLE = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: Known(Meaning.DENIED),
     KafkaError.GROUP_AUTHORIZATION_FAILED: Known(Meaning.DENIED),
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: Known(Meaning.DENIED),
-    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: Known(Meaning.DENIED, setting="kafka.transactional_id"),
-    TRANSPORT: Known(Meaning.UNREACHABLE, CHECK_SERVERS, "kafka.bootstrap_servers"),
-    TIMED_OUT: Known(Meaning.UNREACHABLE, CHECK_SERVERS, "kafka.bootstrap_servers"),
-    ALL_BROKERS_DOWN: Known(Meaning.UNREACHABLE, CHECK_SERVERS, "kafka.bootstrap_servers"),
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: Known(Meaning.DENIED),
+    TRANSPORT: Known(Meaning.UNREACHABLE),
+    TIMED_OUT: Known(Meaning.UNREACHABLE),
+    ALL_BROKERS_DOWN: Known(Meaning.UNREACHABLE),
     WAIT_COORD: Known(Meaning.COORDINATOR_MOVES),
     KafkaError.NOT_COORDINATOR: Known(Meaning.COORDINATOR_MOVES),
     KafkaError.COORDINATOR_NOT_AVAILABLE: Known(Meaning.COORDINATOR_MOVES),
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS: Known(Meaning.COORDINATOR_MOVES),
-    FENCED: Known(Meaning.FENCED, setting="kafka.transactional_id"),
-    KafkaError.INVALID_PRODUCER_EPOCH: Known(Meaning.FENCED, setting="kafka.transactional_id"),
-    KafkaError.PRODUCER_FENCED: Known(Meaning.FENCED, setting="kafka.transactional_id"),
+    FENCED: Known(Meaning.FENCED),
+    KafkaError.INVALID_PRODUCER_EPOCH: Known(Meaning.FENCED),
+    KafkaError.PRODUCER_FENCED: Known(Meaning.FENCED),
     KafkaError.UNKNOWN_PRODUCER_ID: Known(Meaning.EPOCH_GONE),
     KafkaError.INVALID_PRODUCER_ID_MAPPING: Known(Meaning.EPOCH_GONE),
     STATE: Known(Meaning.TRANSACTION_FAILED),
     QUEUE_FULL: Known(Meaning.TRANSACTION_FAILED),
-    KafkaError.UNKNOWN_TOPIC_OR_PART: Known(Meaning.NO_TOPIC, CREATE),
-    UNKNOWN_TOPIC: Known(Meaning.NO_TOPIC, CREATE),
-    UNKNOWN_PARTITION: Known(Meaning.NO_TOPIC, CREATE),
+    KafkaError.UNKNOWN_TOPIC_OR_PART: Known(Meaning.NO_TOPIC, _CREATE),
+    UNKNOWN_TOPIC: Known(Meaning.NO_TOPIC, _CREATE),
+    UNKNOWN_PARTITION: Known(Meaning.NO_TOPIC, _CREATE),
     KafkaError.MSG_SIZE_TOO_LARGE: Known(
         Meaning.MESSAGE_REFUSED,
         "raise max.message.bytes of the topic, or lower media.max_event_bytes",
@@ -118,6 +120,16 @@ TABLE = {
     PARTITION_EOF: Known(Meaning.NO_RECORD),
     AUTO_OFFSET_RESET: Known(Meaning.NO_RECORD),
 }
+
+
+def no_broker(message: str) -> BrokerLost:
+    """Return the error for silence of all brokers."""
+    return BrokerLost(message, setting="kafka.bootstrap_servers", remedy=_CHECK_SERVERS)
+
+
+def no_topic(topic: str) -> BadSettings:
+    """Return the error for a topic that does not exist."""
+    return BadSettings(f"topic {topic} does not exist", remedy=_CREATE)
 
 
 def error_of(exception: KafkaException) -> KafkaError:

@@ -20,10 +20,10 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from sluice.core.deadline import Deadline
-from sluice.core.errors import BadSettings, BrokerLost, Denied
+from sluice.core.errors import BrokerLost, Denied
 from sluice.kafka.client import Config, reader_config
 from sluice.kafka.coordinator import describe
-from sluice.kafka.errors import CHECK_SERVERS, CREATE, Meaning, denies_topic, error_of, is_end, means
+from sluice.kafka.errors import Meaning, denies_topic, error_of, is_end, means, no_broker, no_topic
 from sluice.kafka.group_offsets import AskCommits
 from sluice.kafka.offset_lookup import END, STABLE, offsets
 from sluice.settings import Kafka
@@ -184,7 +184,7 @@ def _partitions(admin: AdminClient, topic: str) -> list[int]:
         return [partition.id for partition in future.result().partitions]
     except KafkaException as exception:
         if means(error_of(exception), Meaning.NO_TOPIC):
-            raise BadSettings(f"topic {topic} does not exist", remedy=CREATE) from None
+            raise no_topic(topic) from None
         raise _refusal(error_of(exception), "", topic) from None
 
 
@@ -216,4 +216,4 @@ def _refusal(error: KafkaError, group: str, topic: str) -> Denied | BrokerLost:
     if means(error, Meaning.DENIED):
         what = f"group {group}" if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED else f"topic {topic}"
         return Denied(f"the brokers deny Describe on {what}", remedy="grant it: sluice topics acls --role monitoring")
-    return BrokerLost(f"no broker answers: {error.str()}", setting="kafka.bootstrap_servers", remedy=CHECK_SERVERS)
+    return no_broker(f"no broker answers: {error.str()}")

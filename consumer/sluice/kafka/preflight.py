@@ -8,11 +8,11 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from sluice.core.deadline import Deadline
-from sluice.core.errors import BrokerLost, Denied
+from sluice.core.errors import Denied
 from sluice.kafka import acls, broker_limits, cluster_checks
 from sluice.kafka.client import admin_config, open_admin, transactional_id
 from sluice.kafka.connection_errors import ConnectionErrors
-from sluice.kafka.errors import CHECK_SERVERS, Meaning, error_of, means
+from sluice.kafka.errors import Meaning, error_of, means, no_broker
 from sluice.settings import Kafka, Topics
 
 SAY_EVERY_S = 5.0
@@ -61,9 +61,5 @@ def connect(kafka: Kafka, patience_s: float, clock: Callable[[], float]) -> Admi
     except KafkaException as exception:
         if means(error_of(exception), Meaning.UNREACHABLE):
             limit = " (kafka.connect_deadline_s)" if patience_s == kafka.connect_deadline_s else ""
-            raise BrokerLost(
-                f"no broker answers within {patience_s:g} s{limit}: {refusals.latest}",
-                setting="kafka.bootstrap_servers",
-                remedy=CHECK_SERVERS,
-            ) from None
+            raise no_broker(f"no broker answers within {patience_s:g} s{limit}: {refusals.latest}") from None
     return admin

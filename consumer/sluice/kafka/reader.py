@@ -11,7 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 from sluice.core.deadline import Deadline
 from sluice.core.errors import BadSettings, BrokerLost, Denied, Fatal
 from sluice.core.records import Record
-from sluice.kafka.errors import CHECK_SERVERS, CREATE, PURGE_QUEUE, Meaning, denies_topic, error_of, is_end, means
+from sluice.kafka.errors import PURGE_QUEUE, Meaning, denies_topic, error_of, is_end, means, no_broker, no_topic
 from sluice.kafka.source import record_of
 from sluice_schemas import DeadLetter
 
@@ -60,12 +60,10 @@ class Reader:
             if topic.error is not None and denies_topic(topic.error):
                 raise self._denied()
             if topic.error is not None or not topic.partitions:
-                raise BadSettings(f"topic {self._topic} does not exist", remedy=CREATE)
+                raise no_topic(self._topic)
             handles = [TopicPartition(self._topic, index, self._offset(index, start)) for index in topic.partitions]
         except KafkaException as exception:
-            raise BrokerLost(
-                error_of(exception).str(), setting="kafka.bootstrap_servers", remedy=CHECK_SERVERS
-            ) from None
+            raise no_broker(error_of(exception).str()) from None
         self._consumer.assign(handles)
         return set(topic.partitions)
 

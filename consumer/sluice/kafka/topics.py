@@ -11,8 +11,8 @@ from confluent_kafka.admin._config import ConfigResource  # its public name is n
 from confluent_kafka.cimpl import NewTopic
 
 from sluice.core.deadline import Deadline
-from sluice.core.errors import BadSettings, BrokerLost, Denied, Fatal
-from sluice.kafka.errors import Known, Meaning, error_of, known, means
+from sluice.core.errors import BadSettings, Denied, Fatal
+from sluice.kafka.errors import Meaning, error_of, known, means, no_broker
 from sluice.settings import MIB, Media, Topics
 
 DAY_MS = 24 * 3600 * 1000
@@ -195,11 +195,11 @@ def _judged(what: str, layout: list[tuple[str, str]], config: list[tuple[str, st
 
 
 def _refusal(what: str, error: KafkaError) -> Fatal:
-    helps = known(error) or Known(Meaning.MESSAGE_REFUSED)
-    setting = (helps.setting,) if helps.setting else ()
-    if helps.meaning is Meaning.UNREACHABLE:
-        return BrokerLost(f"{what}, no broker answers: {error.str()}", setting=setting, remedy=helps.remedy)
+    if means(error, Meaning.UNREACHABLE):
+        return no_broker(f"{what}, no broker answers: {error.str()}")
     refused = f"{what}: {error.str().rstrip('.')}"
-    if helps.meaning is Meaning.DENIED:
+    if means(error, Meaning.DENIED):
         return Denied(refused, remedy=f"grant Create on it: {GRANT}")
-    return BadSettings(refused, setting=setting, remedy=helps.remedy if helps.meaning is Meaning.REPLICATION else "")
+    if means(error, Meaning.REPLICATION) and (helps := known(error)):
+        return BadSettings(refused, setting=helps.setting, remedy=helps.remedy)
+    return BadSettings(refused)

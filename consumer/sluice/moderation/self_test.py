@@ -70,14 +70,14 @@ class SelfTest:
     def __init__(
         self,
         known_pictures: Sequence[KnownPicture],
-        road: Judge,
+        judge: Judge,
         pace: Pace,
         clock: Callable[[], float],
         observe: Observe,
     ) -> None:
         self.known = list(known_pictures)
         self.by_itself = not all(known_picture.answer for known_picture in known_pictures)
-        self._road = road
+        self._judge = judge
         self._pace = pace
         self._clock = clock
         self._observe = observe
@@ -101,7 +101,7 @@ class SelfTest:
         """
         now = self._clock()
         if self._round is None and now >= self._due_at_s:
-            self._round = _Round([self._road.picture(known_picture.data) for known_picture in self.known])
+            self._round = _Round([self._judge.picture(known_picture.data) for known_picture in self.known])
             self._begun_at_s = now if self._begun_at_s is None else self._begun_at_s
         if self._round is not None:
             self._look(self._round)
@@ -113,7 +113,7 @@ class SelfTest:
     def _look(self, asked: _Round) -> None:
         try:
             if asked.scores is None and all(future.done() for future in asked.pictures):
-                asked.scores = self._road.score(self._jobs(asked))
+                asked.scores = self._judge.score(self._jobs(asked))
             if asked.scores is not None and asked.scores.done():
                 self._compare([future.result() for future in asked.pictures], asked.scores.result())
         except DependencyDown as down:
@@ -152,8 +152,8 @@ class SelfTest:
         """Say what differs, if anything does; opinions are not compared, so both are decided with those found."""
         if said := different(answer, found, self._pace.tolerance):
             return said
-        decided = self._road.decide(found, picture)
-        right = self._road.decide(replace(answer, opinions=found.opinions), picture)
+        decided = self._judge.decide(found, picture)
+        right = self._judge.decide(replace(answer, opinions=found.opinions), picture)
         return "" if decided.status is right.status else f"{decided.status} instead of {right.status}"
 
     def _of(self, asked: _Round, rejection: Rejection) -> str:

@@ -39,16 +39,16 @@ def of(
     observe: Observe,
 ) -> SelfTest:
     """Return the self-test that these settings mean. Raises BadSettings when its file does not fit the models."""
-    road = Judge(picture, partial(inference.submit, ahead=True), partial(_decide, policy))
+    judge = Judge(picture, partial(inference.submit, ahead=True), partial(_decide, policy))
     pace = Pace(given.every_s, given.within_s, inference.tolerance)
-    return SelfTest(chosen(given.file, inference.provenance), road, pace, time.monotonic, observe)
+    return SelfTest(chosen(given.file, inference.provenance), judge, pace, time.monotonic, observe)
 
 
-def settle(known_pictures: SelfTest, inference: InferenceWorker, sleep: Callable[[float], None]) -> None:
+def settle(self_test: SelfTest, inference: InferenceWorker, sleep: Callable[[float], None]) -> None:
     """Wait until every known picture has been answered right. Raises SelfTestFailed, DeviceLost."""
-    while not known_pictures.right:
+    while not self_test.right:
         inference.check()
-        known_pictures.turn()
+        self_test.turn()
         sleep(BREATH_S)
 
 
